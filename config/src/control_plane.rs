@@ -1,0 +1,52 @@
+//! The control plane's file: where it listens, where it keeps its data, and what it starts with.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::RouteConfig;
+
+/// `kind: control-plane`: a control plane process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ControlPlaneConfig {
+    /// The address of everything it serves.
+    #[serde(default = "default_listen")]
+    pub listen: String,
+    /// The folder of its database.
+    #[serde(default = "default_data_dir")]
+    pub data_dir: PathBuf,
+    /// What an empty database is filled with on the first start; ignored afterwards.
+    #[serde(default)]
+    pub seed: SeedConfig,
+    /// Spans the embedded trace store keeps in memory; the oldest traces go first.
+    #[serde(default = "default_trace_spans")]
+    pub trace_spans: usize,
+}
+
+/// What an empty database is filled with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SeedConfig {
+    /// Names of services routes may point to before any instance has registered.
+    pub services: Vec<String>,
+    /// Routes.
+    pub routes: Vec<RouteConfig>,
+    /// Configuration: application → profile → key → value. The application `application` is everyone's;
+    /// the profile `default` always applies.
+    pub config: BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>,
+}
+
+fn default_listen() -> String {
+    "127.0.0.1:7070".to_owned()
+}
+
+fn default_data_dir() -> PathBuf {
+    PathBuf::from("portreeve-data")
+}
+
+fn default_trace_spans() -> usize {
+    50_000
+}

@@ -1,0 +1,241 @@
+//! The gateway's own file: where it listens, whom it trusts, what it keeps, and (without a control plane) its routes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{ByteSize, Period, RouteConfig};
+
+/// `kind: gateway`: a gateway process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// The address clients connect to. Port 0 takes any free port.
+    #[serde(default = "default_listen")]
+    pub listen: String,
+    /// The address of `/metrics`, `/livez` and `/readyz`. Keep it on loopback or a private network.
+    #[serde(default = "default_admin")]
+    pub admin: String,
+    /// Threads that carry traffic, each on its own event loop; one per core when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<usize>,
+    /// Where routes and instances come from, besides this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_plane: Option<ControlPlaneLink>,
+    /// The folder for what must survive a restart (the last snapshot). Nothing is kept when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<PathBuf>,
+    /// Whose tokens are accepted. Routes want a token by default as soon as this section is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthConfig>,
+    /// Traces.
+    #[serde(default)]
+    pub tracing: TracingConfig,
+    /// The access log: one JSON object a request.
+    #[serde(default)]
+    pub access_log: AccessLog,
+    /// The response cache that all routes share.
+    #[serde(default)]
+    pub cache: CacheConfig,
+    /// Limits on what a client may send or hold.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Services with fixed endpoints, by name. Others are found through the control plane.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, ServiceConfig>,
+    /// Routes of this file. Names must not clash with those of the control plane.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteConfig>,
+}
+
+fn default_listen() -> String {
+    "127.0.0.1:19091".to_owned()
+}
+
+fn default_admin() -> String {
+    "127.0.0.1:19092".to_owned()
+}
+
+/// How a node reaches the control plane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ControlPlaneLink {
+    /// Its address, such as `http://127.0.0.1:7070`.
+    pub url: String,
+    /// This node's name there; `gateway-<host name>` or `<service>-<host name>-<process>` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+/// A service with fixed endpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceConfig {
+    /// Addresses (`127.0.0.1:8080`) that take requests in turn.
+    pub endpoints: Vec<String>,
+}
+
+/// Whose tokens are accepted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthConfig {
+    /// The identity providers; a token's `iss` says which of them answers for it.
+    pub providers: Vec<AuthProvider>,
+    /// The `realm` in `WWW-Authenticate`.
+    #[serde(default = "default_realm")]
+    pub realm: String,
+}
+
+fn default_realm() -> String {
+    "portreeve".to_owned()
+}
+
+/// One issuer of tokens, its keys, and what its tokens must say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthProvider {
+    /// The exact `iss` of its tokens.
+    pub issuer: String,
+    /// The `aud` values that are accepted; a token needs one of them. At least one.
+    pub audiences: Vec<String>,
+    /// Where its keys are found: the JWKS itself. `http://`, `https://`, or `lb://service/path` for a service
+    /// the gateway knows. When absent, OpenID discovery says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_url: Option<String>,
+    /// The OpenID discovery document; `<issuer>/.well-known/openid-configuration` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery_url: Option<String>,
+    /// Signature algorithms that are accepted. Only asymmetric ones can be listed.
+    #[serde(default = "default_algorithms")]
+    pub algorithms: Vec<String>,
+    /// How far the clocks may differ.
+    #[serde(default = "default_leeway")]
+    pub leeway: Period,
+    /// How long fetched keys are used before they are fetched again; they stay in use while that fails.
+    #[serde(default = "default_refresh")]
+    pub refresh: Period,
+    /// Claims the service gets as header fields: `{sub: X-User-Id}`. A client can never send these fields itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims_to_headers: BTreeMap<String, String>,
+}
+
+fn default_algorithms() -> Vec<String> {
+    ["RS256", "ES256", "EdDSA"].map(str::to_owned).to_vec()
+}
+
+fn default_leeway() -> Period {
+    Period::from_secs(5)
+}
+
+fn default_refresh() -> Period {
+    Period::from_secs(600)
+}
+
+/// What is traced and where spans go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TracingConfig {
+    /// The name of this process in traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_name: Option<String>,
+    /// The share of new traces that is recorded, 0.0 to 1.0. A caller's decision always stands.
+    pub sample: f64,
+    /// The header form for traces that begin here; a caller's own form is kept.
+    pub propagation: Propagation,
+    /// Where spans are sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zipkin: Option<ZipkinConfig>,
+}
+
+impl Default for TracingConfig {
+    fn default() -> Self {
+        Self { service_name: None, sample: 1.0, propagation: Propagation::W3c, zipkin: None }
+    }
+}
+
+/// A form of trace context headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Propagation {
+    /// `traceparent` and `tracestate` (W3C Trace Context).
+    W3c,
+    /// The single `b3` header.
+    B3,
+    /// The `X-B3-*` headers.
+    B3Multi,
+}
+
+/// A Zipkin collector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ZipkinConfig {
+    /// The full URL spans are posted to: `http://127.0.0.1:9411/api/v2/spans`.
+    /// With none, spans go to the control plane's embedded store.
+    pub endpoint: String,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// A file that is appended to.
+    File(PathBuf),
+}
+
+/// The response cache.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// Memory for kept answers; the least used go first.
+    pub max_size: ByteSize,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { max_size: ByteSize::mib(64) }
+    }
+}
+
+/// Limits on what a client may send or hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// All header fields of a request together with its request line.
+    pub header_bytes: ByteSize,
+    /// The number of header fields.
+    pub header_count: usize,
+    /// How long a client may take to send a request's head.
+    pub header_timeout: Period,
+    /// How long a client's connection may be idle between two requests.
+    pub idle_timeout: Period,
+    /// Connections from clients at one time, over all workers.
+    pub connections: usize,
+    /// How long a connection to an instance may take to be made.
+    pub connect_timeout: Period,
+    /// How long an idle connection to an instance is kept.
+    pub upstream_idle: Period,
+    /// How long requests in flight get to finish when the process is asked to stop.
+    pub drain: Period,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_bytes: ByteSize::kib(32),
+            header_count: 100,
+            header_timeout: Period::from_secs(10),
+            idle_timeout: Period::from_secs(60),
+            connections: 10_000,
+            connect_timeout: Period::from_secs(1),
+            upstream_idle: Period::from_secs(30),
+            drain: Period::from_secs(10),
+        }
+    }
+}

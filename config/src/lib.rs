@@ -1,0 +1,30 @@
+//! What a user can write, and what nodes say to the control plane: the leaf every other crate stands on.
+//!
+//! Two kinds of types live here. The *written* types mirror a YAML or JSON document field by field; they
+//! deserialise with unknown fields refused and carry units. The checks in [`check`] say what is wrong with a
+//! document as a whole, as a list of [`Fault`]s, each with its place. What a crate makes of a checked document
+//! (compiled routes, listeners) is that crate's own business.
+
+pub mod check;
+mod control_plane;
+mod fault;
+mod gateway;
+mod load;
+mod route;
+mod sidecar;
+mod units;
+pub mod wire;
+
+pub use control_plane::{ControlPlaneConfig, SeedConfig};
+pub use fault::{Fault, Faults};
+pub use gateway::{
+    AccessLog, AuthConfig, AuthProvider, CacheConfig, ControlPlaneLink, GatewayConfig, Limits, Propagation,
+    ServiceConfig, TracingConfig, ZipkinConfig,
+};
+pub use load::{Document, LoadError, load_document, load_file, parse_document};
+pub use route::{
+    AuthRule, CacheShare, HeaderMatch, HeaderOps, MethodName, Presence, RetryConfig, RetryOn, Rewrite,
+    RouteCache, RouteConfig, RouteMatch,
+};
+pub use sidecar::{ReadyCheck, SidecarConfig};
+pub use units::{ByteSize, Period};
