@@ -9,11 +9,19 @@ pub mod check;
 mod control_plane;
 mod fault;
 mod gateway;
+mod json;
 mod load;
+mod mend;
+mod render;
 mod route;
+mod shape;
 mod sidecar;
+mod substitute;
+mod suggest;
+mod tree;
 mod units;
 pub mod wire;
+mod yaml;
 
 pub use control_plane::{ControlPlaneConfig, SeedConfig};
 pub use fault::{Fault, Faults};
@@ -21,7 +29,8 @@ pub use gateway::{
     AccessLog, AuthConfig, AuthProvider, CacheConfig, ControlPlaneLink, GatewayConfig, Limits, Propagation,
     ServiceConfig, TracingConfig, ZipkinConfig,
 };
-pub use load::{Document, LoadError, load_document, load_file, parse_document};
+pub use load::{Document, Kind, LoadError, load_document, load_file, parse_document, parse_json};
+pub use render::{Content, PlacedFault};
 pub use route::{
     AuthRule, CacheShare, HeaderMatch, HeaderOps, MethodName, Presence, RetryConfig, RetryOn, Rewrite,
     RouteCache, RouteConfig, RouteMatch,

@@ -1,8 +1,20 @@
-//! From a file's text to a checked document.
+//! From a file's text to a checked document, with every fault of the text in one error.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
+use std::str::FromStr;
 
-use crate::{ControlPlaneConfig, GatewayConfig, SidecarConfig};
+use serde::de::DeserializeOwned;
+
+use crate::render::Content;
+use crate::substitute::{self, Environment};
+use crate::tree::{Found, Node, Position, Spotted, State, Value};
+use crate::{ControlPlaneConfig, Fault, Faults, GatewayConfig, PlacedFault, SidecarConfig};
+use crate::{check, mend, suggest, yaml};
+
+/// The largest file that is read.
+const MOST_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A checked document; its `kind:` says which.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,34 +27,262 @@ pub enum Document {
     ControlPlane(Box<ControlPlaneConfig>),
 }
 
+/// What a document says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `kind: gateway`
+    Gateway,
+    /// `kind: sidecar`
+    Sidecar,
+    /// `kind: control-plane`
+    ControlPlane,
+}
+
+impl Kind {
+    /// Every kind there is.
+    pub const ALL: [Kind; 3] = [Kind::Gateway, Kind::Sidecar, Kind::ControlPlane];
+
+    /// The word in the document: `gateway`, `sidecar` or `control-plane`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Gateway => "gateway",
+            Kind::Sidecar => "sidecar",
+            Kind::ControlPlane => "control-plane",
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Kind::ALL.into_iter().find(|kind| kind.name() == text);
+        found.ok_or_else(|| "a kind is `gateway`, `sidecar` or `control-plane`".to_owned())
+    }
+}
+
 /// Why a file could not be used. `Display` gives the whole message for a terminal, each fault with its file,
-/// line and caret.
+/// line and caret, without colours; [`LoadError::render`] gives it with colours.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The file could not be read.
-    #[error("cannot read {path}: {source}")]
-    Read {
+    /// There is no such file.
+    #[error(
+        "there is no file `{path}`: check the name, or start from one of the shipped examples in `config/`"
+    )]
+    NotFound {
+        /// Which file.
+        path: String,
+    },
+    /// The path leads to a folder.
+    #[error("`{path}` is a folder: name a file in it")]
+    Folder {
+        /// Which folder.
+        path: String,
+    },
+    /// The file is there and cannot be read.
+    #[error("cannot read `{path}`: {source}: check who may read it")]
+    Unreadable {
         /// Which file.
         path: String,
         /// Why.
         source: std::io::Error,
     },
+    /// More than 4 MiB.
+    #[error("`{path}` is larger than 4 MiB: it is hardly a configuration file; split it, or check the name")]
+    TooLarge {
+        /// Which file.
+        path: String,
+    },
+    /// Not text.
+    #[error("`{path}` is not UTF-8 text (line {line}): save it as UTF-8, or check the name")]
+    NotText {
+        /// Which file.
+        path: String,
+        /// The line of the first byte that is not text, from 1.
+        line: usize,
+    },
+    /// The text has faults.
+    #[error("{0}")]
+    Content(Box<Content>),
 }
 
-/// Reads and checks a file.
+impl LoadError {
+    /// Every fault of the text with its place, in the order of the text; none when there was no text.
+    pub fn faults(&self) -> &[PlacedFault] {
+        match self {
+            LoadError::Content(content) => content.faults(),
+            _ => &[],
+        }
+    }
+
+    /// The message for a terminal, in colours when asked.
+    pub fn render(&self, colours: bool) -> String {
+        match self {
+            LoadError::Content(content) => content.render(colours),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Reads and checks a file. `${VAR}` and `${VAR:-default}` in its values are replaced from the environment.
 pub fn load_file(path: &Path) -> Result<Document, LoadError> {
-    let _ = path;
-    load_document("", "")
+    let name = path.display().to_string();
+    let text = read_text(path, &name)?;
+    load_document(&name, &text)
 }
 
-/// Checks a text. `name` stands for the file in messages.
+/// Checks a text as [`load_file`] does. `name` stands for the file in messages.
 pub fn load_document(name: &str, text: &str) -> Result<Document, LoadError> {
-    let _ = (name, text);
-    Err(LoadError::Read { path: String::new(), source: std::io::Error::other("") })
+    load_with(name, text, &substitute::process)
 }
 
-/// Deserialises any type from YAML text with every fault found, for documents that have no `kind:`.
-pub fn parse_document<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, LoadError> {
-    let _ = (name, text);
-    Err(LoadError::Read { path: String::new(), source: std::io::Error::other("") })
+/// Deserialises any type from YAML text with every fault found, for documents that have no `kind:`. Nothing is
+/// replaced from the environment: the text may come from someone who must not see it.
+pub fn parse_document<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, LoadError> {
+    let (tree, spotted) = yaml::parse(text).map_err(|fault| content(name, text, vec![fault]))?;
+    typed(tree, spotted, |_: &Node, _: &T| Faults::default()).map_err(|faults| content(name, text, faults))
+}
+
+/// Deserialises any type from JSON with every fault found, in the words of the file loader: for APIs. The
+/// caller bounds the length. Nothing is replaced from the environment.
+pub fn parse_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Faults> {
+    let mut tree: Node = serde_json::from_slice(json)
+        .map_err(|fault| Fault::new("", format!("this is not valid JSON: {fault}")))?;
+    let spotted = yaml::drop_repeated(&mut tree);
+    typed(tree, spotted, |_: &Node, _: &T| Faults::default())
+        .map_err(|spotted| Faults(spotted.into_iter().map(|spotted| spotted.fault).collect()))
+}
+
+pub(crate) fn load_with(name: &str, text: &str, environment: Environment<'_>) -> Result<Document, LoadError> {
+    read_document(text, environment).map_err(|faults| content(name, text, faults))
+}
+
+fn read_document(text: &str, environment: Environment<'_>) -> Result<Document, Vec<Spotted>> {
+    let (mut tree, mut spotted) = yaml::parse(text).map_err(|fault| vec![fault])?;
+    spotted.extend(substitute::substitute(&mut tree, environment));
+    match take_kind(&mut tree, &mut spotted) {
+        None => Err(spotted),
+        Some(Kind::Gateway) => {
+            let check = |tree: &Node, config: &_| {
+                check::gateway_document(config, is_sound(tree, &["services", "control_plane", "auth"]))
+            };
+            typed(tree, spotted, check).map(|config| Document::Gateway(Box::new(config)))
+        }
+        Some(Kind::Sidecar) => typed(tree, spotted, |_: &Node, config: &_| check::sidecar(config))
+            .map(|config| Document::Sidecar(Box::new(config))),
+        Some(Kind::ControlPlane) => {
+            let check = |tree: &Node, config: &_| {
+                let seed = tree.entries().iter().find(|entry| entry.key == "seed");
+                let sound = seed.is_none_or(|seed| is_sound(&seed.node, &["services"]));
+                check::control_plane_document(config, sound)
+            };
+            typed(tree, spotted, check).map(|config| Document::ControlPlane(Box::new(config)))
+        }
+    }
+}
+
+/// The typed value of a tree, or every fault of its shape and its content in the order of the document.
+fn typed<T: DeserializeOwned>(
+    mut tree: Node,
+    mut spotted: Vec<Spotted>,
+    check: impl FnOnce(&Node, &T) -> Faults,
+) -> Result<T, Vec<Spotted>> {
+    let (value, misshapen) = mend::read::<T>(&mut tree);
+    spotted.extend(misshapen);
+    if let Some(value) = &value {
+        spotted.extend(check(&tree, value).0.into_iter().filter_map(|fault| place(&tree, fault)));
+    }
+    match value {
+        Some(value) if spotted.is_empty() => Ok(value),
+        _ => Err(spotted),
+    }
+}
+
+/// Finds a fault of the typed document in the tree; `None` when it speaks of a value already reported.
+fn place(tree: &Node, fault: Fault) -> Option<Spotted> {
+    let Found::At(position, absent) = tree.find(&fault.path) else { return None };
+    let mut spotted = match absent.is_empty() {
+        true => tree.spot(&position, fault.problem),
+        false => tree.spot_key(&position, fault.problem),
+    };
+    spotted.fault =
+        Fault { hint: fault.hint, ..Fault::new(absent, spotted.fault.problem) }.under(&spotted.fault.path);
+    Some(spotted)
+}
+
+/// Takes `kind:` out of the tree. A misspelled kind is reported and taken for the one that was meant.
+fn take_kind(tree: &mut Node, spotted: &mut Vec<Spotted>) -> Option<Kind> {
+    let hint = "begin with `kind: gateway`, `kind: sidecar` or `kind: control-plane`";
+    if !matches!(tree.value, Value::Map(_)) {
+        spotted.push(tree.spot(&[], "expected a document of fields").hint(hint));
+        return None;
+    }
+    let Some(index) = tree.entries().iter().position(|entry| entry.key == "kind") else {
+        spotted.push(tree.spot(&[], "the field `kind` is missing").hint(hint));
+        return None;
+    };
+    let position: Position = vec![index];
+    let node = tree.at_mut(&position)?;
+    if node.state == State::Dropped {
+        return None;
+    }
+    node.state = State::Dropped;
+    let Value::Scalar { text, .. } = &node.value else {
+        spotted.push(tree.spot(&position, "the kind must be one word").hint(hint));
+        return None;
+    };
+    let text = text.clone();
+    if let Ok(kind) = text.parse() {
+        return Some(kind);
+    }
+    let meant = suggest::closest(&text, Kind::ALL.map(Kind::name));
+    let remedy = meant.map_or_else(|| hint.to_owned(), suggest::did_you_mean);
+    spotted.push(tree.spot(&position, format!("there is no kind `{text}`")).hint(remedy));
+    meant?.parse().ok()
+}
+
+/// Whether nothing was dropped from a mapping itself nor from anywhere in these sections of it: only then can
+/// other sections be blamed for pointing at something that is not there.
+fn is_sound(tree: &Node, sections: &[&str]) -> bool {
+    tree.entries().iter().all(|entry| match sections.contains(&entry.key.as_str()) {
+        true => is_whole(&entry.node),
+        false => entry.node.state == State::Live || entry.key == "kind",
+    })
+}
+
+fn is_whole(node: &Node) -> bool {
+    node.state == State::Live
+        && match &node.value {
+            Value::Scalar { .. } => true,
+            Value::List(items) => items.iter().all(is_whole),
+            Value::Map(entries) => entries.iter().all(|entry| is_whole(&entry.node)),
+        }
+}
+
+fn content(name: &str, text: &str, mut spotted: Vec<Spotted>) -> LoadError {
+    spotted.sort_by(|one, other| one.position.cmp(&other.position));
+    LoadError::Content(Box::new(Content::new(name, text, spotted)))
+}
+
+fn read_text(path: &Path, name: &str) -> Result<String, LoadError> {
+    let bytes = read_bytes(path).map_err(|source| match source.kind() {
+        ErrorKind::NotFound => LoadError::NotFound { path: name.to_owned() },
+        ErrorKind::IsADirectory => LoadError::Folder { path: name.to_owned() },
+        _ => LoadError::Unreadable { path: name.to_owned(), source },
+    })?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(LoadError::TooLarge { path: name.to_owned() });
+    }
+    String::from_utf8(bytes).map_err(|fault| {
+        let sound = &fault.as_bytes()[..fault.utf8_error().valid_up_to()];
+        let line = sound.iter().filter(|byte| **byte == b'\n').count() + 1;
+        LoadError::NotText { path: name.to_owned(), line }
+    })
+}
+
+/// At most one byte more than is allowed, so that a device without an end is no trap.
+fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
