@@ -67,6 +67,11 @@ impl Faults {
         self.0.push(fault);
     }
 
+    /// Adds what a check of the part at `path` found.
+    pub fn add(&mut self, path: &str, found: impl IntoIterator<Item = Fault>) {
+        self.0.extend(found.into_iter().map(|fault| fault.under(path)));
+    }
+
     /// `Ok(value)` when nothing was found, else all that was found.
     pub fn into_result<T>(self, value: T) -> Result<T, Faults> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
@@ -86,6 +91,15 @@ impl fmt::Display for Faults {
 }
 
 impl std::error::Error for Faults {}
+
+impl IntoIterator for Faults {
+    type Item = Fault;
+    type IntoIter = std::vec::IntoIter<Fault>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
 
 impl From<Fault> for Faults {
     fn from(fault: Fault) -> Self {

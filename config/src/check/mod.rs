@@ -1,46 +1,72 @@
 //! What must hold in a document beyond its shape. One set of checks serves the file loader, the control plane's
 //! API and the nodes, so that all three refuse the same things in the same words.
 
+mod address;
+mod auth;
+mod gateway;
+mod headers;
+mod names;
+mod path;
+mod process;
+mod registry;
+mod route;
+mod seed;
+mod sidecar;
+
 use std::collections::BTreeSet;
 
-use crate::{ControlPlaneConfig, Faults, GatewayConfig, RouteConfig, SidecarConfig};
+use crate::wire::Instance;
+use crate::{ControlPlaneConfig, Fault, Faults, GatewayConfig, RouteConfig, SidecarConfig};
+
+pub use names::{config_key, config_value, instance_id, node_name, profile_name, route_name, service_name};
 
 /// Every fault of one route. `services` are the names it may point to; `None` where they are not known yet.
 /// Paths in the faults start at the route (`match.path`).
 pub fn route(route: &RouteConfig, services: Option<&BTreeSet<String>>) -> Faults {
-    let _ = (route, services);
-    Faults::default()
+    route::faults(route, services)
 }
 
 /// Every fault of a set of routes, duplicates of a name included. Paths start at the list (`[2].match.path`).
 pub fn routes(routes: &[RouteConfig], services: Option<&BTreeSet<String>>) -> Faults {
-    let _ = (routes, services);
-    Faults::default()
+    let mut faults = Faults::default();
+    let mut names = BTreeSet::new();
+    for (index, route) in routes.iter().enumerate() {
+        let place = format!("[{index}]");
+        faults.add(&place, route::faults(route, services));
+        if !names.insert(&route.name) {
+            let problem = format!("another route is called `{}` already", route.name);
+            faults.add(&place, [Fault::new("name", problem).hint("give each route a name of its own")]);
+        }
+    }
+    faults
 }
 
 /// Every fault of a gateway's document.
 pub fn gateway(config: &GatewayConfig) -> Faults {
-    let _ = config;
-    Faults::default()
+    gateway::faults(config, true)
 }
 
 /// Every fault of a sidecar's document.
 pub fn sidecar(config: &SidecarConfig) -> Faults {
-    let _ = config;
-    Faults::default()
+    sidecar::faults(config)
 }
 
 /// Every fault of a control plane's document.
 pub fn control_plane(config: &ControlPlaneConfig) -> Faults {
-    control_plane_document(config, true)
+    seed::faults(config, true)
 }
 
+/// Every fault of an instance that wants to be registered. Paths start at the instance (`lease_ms`).
+pub fn instance(instance: &Instance) -> Faults {
+    registry::faults(instance)
+}
+
+/// As [`gateway`]; without `references` nobody is blamed for naming what may have been dropped as faulty.
 pub(crate) fn gateway_document(config: &GatewayConfig, references: bool) -> Faults {
-    let _ = (config, references);
-    Faults::default()
+    gateway::faults(config, references)
 }
 
+/// As [`control_plane`]; `references` as for [`gateway_document`].
 pub(crate) fn control_plane_document(config: &ControlPlaneConfig, references: bool) -> Faults {
-    let _ = (config, references);
-    Faults::default()
+    seed::faults(config, references)
 }

@@ -1,0 +1,98 @@
+//! What every process that carries traffic has in its file: limits, traces, threads, folders.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::address;
+use crate::{AccessLog, ControlPlaneLink, Fault, Faults, Limits, Period, TracingConfig};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A period of more than nothing and at most `most`: beyond that it is a slip, and clocks would overflow.
+pub(super) fn longer_than_nothing(period: Period, most: Duration) -> Option<Fault> {
+    if period.get().is_zero() {
+        return Some(Fault::new("", "this must be longer than nothing").hint("write `15s`, `500ms`, …"));
+    }
+    at_most(period, most)
+}
+
+pub(super) fn at_most(period: Period, most: Duration) -> Option<Fault> {
+    (period.get() > most).then(|| Fault::new("", format!("{period} is too long: at most {}", Period(most))))
+}
+
+pub(super) fn more_than_nothing(number: u64) -> Option<Fault> {
+    (number == 0).then(|| Fault::new("", "this must be more than 0"))
+}
+
+pub(super) fn limits(limits: &Limits) -> Faults {
+    let mut faults = Faults::default();
+    for (field, number) in [
+        ("header_bytes", limits.header_bytes.get()),
+        ("header_count", limits.header_count as u64),
+        ("connections", limits.connections as u64),
+    ] {
+        faults.add(field, more_than_nothing(number));
+    }
+    if limits.header_bytes.get() > 16 * 1024 * 1024 {
+        faults
+            .push(Fault::new("header_bytes", format!("{} is too much: at most 16MiB", limits.header_bytes)));
+    }
+    if limits.header_count > 10_000 {
+        faults.push(Fault::new("header_count", "this is too much: at most 10000"));
+    }
+    for (field, period) in [
+        ("header_timeout", limits.header_timeout),
+        ("idle_timeout", limits.idle_timeout),
+        ("connect_timeout", limits.connect_timeout),
+        ("upstream_idle", limits.upstream_idle),
+    ] {
+        faults.add(field, longer_than_nothing(period, DAY));
+    }
+    faults.add("drain", at_most(limits.drain, DAY));
+    faults
+}
+
+pub(super) fn tracing(tracing: &TracingConfig) -> Faults {
+    let mut faults = Faults::default();
+    if tracing.service_name.as_deref().is_some_and(|name| name.trim().is_empty()) {
+        faults.push(Fault::new("service_name", "this name is empty").hint("leave it out"));
+    }
+    if !(0.0..=1.0).contains(&tracing.sample) {
+        let problem = format!("{} is not a share from 0.0 to 1.0", tracing.sample);
+        faults.push(Fault::new("sample", problem).hint("`0.1` records every tenth trace"));
+    }
+    if let Some(zipkin) = &tracing.zipkin {
+        faults.add("zipkin.endpoint", address::url(&zipkin.endpoint, &["http", "https"]).err());
+    }
+    faults
+}
+
+pub(super) fn workers(workers: usize) -> Option<Fault> {
+    (!(1..=1024).contains(&workers)).then(|| Fault::new("", format!("{workers} workers: it is 1 to 1024")))
+}
+
+pub(super) fn access_log(access_log: &AccessLog) -> Option<Fault> {
+    match access_log {
+        AccessLog::File(path) => folder(path).map(|fault| fault.under("file")),
+        AccessLog::Off | AccessLog::Stdout => None,
+    }
+}
+
+/// The path of a file or folder; whether it is there is for the moment it is used.
+pub(super) fn folder(path: &Path) -> Option<Fault> {
+    path.as_os_str().is_empty().then(|| Fault::new("", "this path is empty"))
+}
+
+pub(super) fn control_plane_link(link: &ControlPlaneLink) -> Faults {
+    let mut faults = Faults::default();
+    match address::url(&link.url, &["http"]) {
+        Err(fault) => faults.add("url", [fault]),
+        Ok(url) if !matches!(url.path, "" | "/") => {
+            faults
+                .push(Fault::new("url", "the control plane's URL has no path").hint("end it after the port"));
+        }
+        Ok(_) => {}
+    }
+    faults.add("node", link.node.as_deref().and_then(super::node_name));
+    faults
+}

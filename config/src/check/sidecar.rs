@@ -1,0 +1,54 @@
+//! A sidecar's document.
+
+use std::time::Duration;
+
+use super::path::Template;
+use super::{address, names, process};
+use crate::{Fault, Faults, SidecarConfig};
+
+pub(super) fn faults(config: &SidecarConfig) -> Faults {
+    let mut faults = Faults::default();
+    faults.add("service", names::service_name(&config.service));
+    faults.add("app", address::endpoint(&config.app).err());
+    faults.add("instance", config.instance.as_deref().and_then(names::instance_id));
+    faults.add("profile", config.profile.as_deref().and_then(names::profile_name));
+    if let Some(link) = &config.control_plane {
+        faults.add("control_plane", process::control_plane_link(link));
+    }
+    let listeners =
+        [("inbound", &*config.inbound), ("outbound", &*config.outbound), ("admin", &*config.admin)];
+    for (field, text) in listeners {
+        faults.add(field, address::listener(text).err());
+    }
+    let [inbound, outbound, admin] = listeners;
+    faults.add("", address::clashes(&[("app", &config.app), inbound, outbound, admin]));
+    faults.add("workers", process::workers(config.workers));
+    faults.add("state_dir", config.state_dir.as_deref().and_then(process::folder));
+    faults.add("ready.path", config.ready.path.as_deref().and_then(ready_path));
+    faults.add(
+        "ready.timeout",
+        process::longer_than_nothing(config.ready.timeout, Duration::from_secs(86_400)),
+    );
+    faults.add("lease", lease(config.lease.get()));
+    faults.add("tracing", process::tracing(&config.tracing));
+    faults.add("access_log", process::access_log(&config.access_log));
+    faults.add("limits", process::limits(&config.limits));
+    faults
+}
+
+/// How long a lease may last: 1 s to 10 min.
+pub(super) fn lease(lease: Duration) -> Option<Fault> {
+    let sound = (Duration::from_secs(1)..=Duration::from_secs(600)).contains(&lease);
+    (!sound)
+        .then(|| Fault::new("", "a lease lasts 1 s to 10 min").hint("3 s finds a dead instance soon enough"))
+}
+
+fn ready_path(path: &str) -> Option<Fault> {
+    match Template::parse(path) {
+        Err(fault) => Some(fault),
+        Ok(template) if template.prefix || !template.names.is_empty() => {
+            Some(Fault::new("", "one path is asked, so it holds no placeholders").hint("such as `/healthz`"))
+        }
+        Ok(_) => None,
+    }
+}
