@@ -1,1 +1,117 @@
-//! control-plane
+//! The control plane of Portreeve as a library: who is registered, which routes are in force, which
+//! configuration applies, and what was traced, all on one HTTP port.
+//!
+//! Writes go through one writer (`state`), are stored (`store`), and are pushed to every node's stream
+//! (`publisher`). The wire format of the stream is [`portreeve_config::wire`].
+
+mod api;
+mod publisher;
+mod registry;
+mod server;
+mod state;
+mod store;
+
+use std::io;
+use std::net::SocketAddr;
+
+use portreeve_config::{ControlPlaneConfig, Faults};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::state::{BeginError, State};
+use crate::store::EmbeddedStore;
+
+pub use crate::store::StoreError;
+
+/// A control plane that can be started.
+#[derive(Debug)]
+pub struct ControlPlane;
+
+/// A control plane that runs. Dropping it stops it without waiting.
+#[derive(Debug)]
+pub struct RunningControlPlane {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Why a control plane cannot start. `Display` names the thing and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; {}", listen_remedy(source))]
+    Listen {
+        /// As it was configured.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The seed is faulty; nothing was written.
+    #[error("the seed of the control plane cannot be used: {0}")]
+    Seed(Faults),
+    /// The task that opens the database was stopped.
+    #[error("the start was interrupted")]
+    Interrupted,
+}
+
+impl ControlPlane {
+    /// Opens the database, listens and serves on the caller's tokio runtime. On return it takes requests.
+    pub async fn start(config: ControlPlaneConfig) -> Result<RunningControlPlane, StartError> {
+        let listen_fault = |source| StartError::Listen { address: config.listen.clone(), source };
+        let listener = TcpListener::bind(&config.listen).await.map_err(listen_fault)?;
+        let address = listener.local_addr().map_err(listen_fault)?;
+        let (data_dir, seed) = (config.data_dir.clone(), config.seed.clone());
+        let opening = move || State::begin(EmbeddedStore::open(&data_dir)?, seed);
+        let state = tokio::task::spawn_blocking(opening).await.map_err(|_| StartError::Interrupted)??;
+        let (stop, stopping) = watch::channel(false);
+        let app = api::router(state.clone(), &config, address, stopping.clone());
+        let task = tokio::spawn(async move {
+            let expiry = tokio::spawn(state::expire_leases(state.clone()));
+            server::serve(listener, app, stopping).await;
+            expiry.abort();
+            state.end().await;
+        });
+        tracing::info!(%address, "control plane ready");
+        Ok(RunningControlPlane { address, stop, task })
+    }
+}
+
+impl RunningControlPlane {
+    /// The address it listens on; the real port where port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until it has stopped.
+    pub async fn stopped(&mut self) {
+        let _ = (&mut self.task).await;
+    }
+
+    /// Ends all streams, finishes the requests that run (for 5 s at most) and closes the database.
+    pub async fn shutdown(mut self) {
+        let _ = self.stop.send(true);
+        self.stopped().await;
+    }
+}
+
+impl From<BeginError> for StartError {
+    fn from(fault: BeginError) -> Self {
+        match fault {
+            BeginError::Store(fault) => Self::Store(fault),
+            BeginError::Seed(faults) => Self::Seed(faults),
+        }
+    }
+}
+
+fn listen_remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "stop what uses it, or give `listen` another port",
+        io::ErrorKind::PermissionDenied => "give `listen` a port above 1023",
+        io::ErrorKind::AddrNotAvailable => "give `listen` an address of this machine",
+        _ => "give `listen` an address such as 127.0.0.1:7070",
+    }
+}

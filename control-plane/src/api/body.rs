@@ -1,0 +1,146 @@
+//! What comes in beside the path: a JSON body within its bounds, preconditions, and parameters, each with
+//! its own clear refusal.
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use portreeve_config::wire::Revision;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::problem::Problem;
+use crate::state::{Precondition, excerpt};
+
+/// The largest body of everything but spans.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// A JSON body, not looked into yet.
+#[derive(Debug)]
+pub(super) struct Document(pub(super) Value);
+
+impl<S: Send + Sync> FromRequest<S> for Document {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            let detail = "send JSON with `Content-Type: application/json`";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
+        if request.headers().contains_key(header::CONTENT_ENCODING) {
+            let detail = "send the body without a `Content-Encoding`";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
+        let body = read(request.into_body(), MAX_BODY).await?;
+        let value = serde_json::from_slice(&body)
+            .map_err(|fault| Problem::bad_request(format!("the body is not JSON: {fault}")))?;
+        Ok(Self(value))
+    }
+}
+
+/// The whole body, at most `limit` bytes of it.
+pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(fault) if fault.is::<LengthLimitError>() => {
+            let detail = format!("the body is larger than {limit} bytes");
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
+        }
+        Err(_) => Err(Problem::bad_request("the body could not be read to its end")),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) else {
+        return false;
+    };
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || kind == "application/merge-patch+json"
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Precondition {
+    type Rejection = Problem;
+
+    /// From `If-Match`. Tags that are not ours match nothing (RFC 9110, section 13.1.1).
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let fields: Vec<_> = parts.headers.get_all(header::IF_MATCH).iter().collect();
+        if fields.is_empty() {
+            return Ok(Self::None);
+        }
+        let tags = fields.iter().filter_map(|field| field.to_str().ok()).flat_map(|field| field.split(','));
+        let tags: Vec<_> = tags.map(str::trim).collect();
+        if tags == ["*"] {
+            return Ok(Self::Exists);
+        }
+        let revision = |tag: &&str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+        Ok(Self::OneOf(tags.iter().filter_map(revision).collect()))
+    }
+}
+
+/// Parameters of the query.
+#[derive(Debug)]
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let axum::extract::Query(query) = axum::extract::Query::from_request_parts(parts, state).await?;
+        Ok(Self(query))
+    }
+}
+
+/// Segments of the path.
+#[derive(Debug)]
+pub(super) struct Path<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let axum::extract::Path(path) = axum::extract::Path::from_request_parts(parts, state).await?;
+        Ok(Self(path))
+    }
+}
+
+/// An answer with the revision of what it shows, as a field and as an entity tag.
+#[derive(Debug)]
+pub(super) struct At<T> {
+    status: StatusCode,
+    revision: Revision,
+    body: T,
+}
+
+impl<T: Serialize> At<T> {
+    pub(super) fn new(revision: Revision, body: T) -> Self {
+        Self { status: StatusCode::OK, revision, body }
+    }
+
+    pub(super) fn created(mut self) -> Self {
+        self.status = StatusCode::CREATED;
+        self
+    }
+}
+
+impl<T: Serialize> IntoResponse for At<T> {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Shown<T> {
+            revision: Revision,
+            #[serde(flatten)]
+            body: T,
+        }
+        let tag = format!("\"{}\"", self.revision);
+        let shown = Shown { revision: self.revision, body: self.body };
+        (self.status, [(header::ETAG, tag)], axum::Json(shown)).into_response()
+    }
+}
+
+/// How a name of the request is shown in an answer.
+pub(super) fn shown(name: &str) -> String {
+    format!("`{}`", excerpt(name))
+}

@@ -1,0 +1,149 @@
+//! Keeps browsers from being used against the control plane: a page of another site cannot write, and a name
+//! that was bent to this address (DNS rebinding) cannot even read.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::uri::Authority;
+use http::{HeaderMap, StatusCode, Uri, header};
+
+use super::problem::Problem;
+
+/// Names that no public resolver answers for; believed only when listening beyond loopback, as between
+/// containers, where `Host` is a service's name.
+const PRIVATE_SUFFIXES: [&str; 4] = [".internal", ".local", ".localhost", ".svc"];
+
+/// Which names this control plane goes by.
+#[derive(Clone, Debug)]
+pub(super) struct Guard {
+    listen_host: Arc<str>,
+    beyond_loopback: bool,
+}
+
+impl Guard {
+    pub(super) fn new(listen: &str, address: SocketAddr) -> Self {
+        let listen_host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
+        Self { listen_host: listen_host.into(), beyond_loopback: !address.ip().is_loopback() }
+    }
+
+    fn knows(&self, host: &str) -> bool {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        bare.parse::<IpAddr>().is_ok()
+            || host == "localhost"
+            || host.eq_ignore_ascii_case(&self.listen_host)
+            || self.beyond_loopback
+                && (!host.contains('.') || PRIVATE_SUFFIXES.iter().any(|suffix| host.ends_with(suffix)))
+    }
+}
+
+/// Lets a request through, or says why not.
+pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    match refuse(&guard, &request) {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+fn refuse(guard: &Guard, request: &Request) -> Option<Problem> {
+    let Some(host) = named_host(request.uri(), request.headers()) else {
+        return Some(Problem::bad_request("the request needs one `Host` field"));
+    };
+    if !guard.knows(host.host()) {
+        let detail = "the control plane does not go by this name; use its IP address, `localhost`, or the host of its `listen`";
+        return Some(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
+    }
+    if !request.method().is_safe() && is_cross_site(request.headers(), &host) {
+        let detail = "a page of another site asked for this; writes are taken only from the same origin or from programs";
+        return Some(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
+    None
+}
+
+fn named_host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+    if let Some(authority) = uri.authority() {
+        return Some(authority.clone());
+    }
+    let mut fields = headers.get_all(header::HOST).iter();
+    let host = fields.next()?.to_str().ok()?.parse().ok()?;
+    fields.next().is_none().then_some(host)
+}
+
+fn is_cross_site(headers: &HeaderMap, host: &Authority) -> bool {
+    let foreign_fetch =
+        headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
+    let foreign_origin = headers.get(header::ORIGIN).is_some_and(|origin| {
+        let origin = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+        !origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host.as_str()))
+    });
+    foreign_fetch || foreign_origin
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use axum::body::Body;
+
+    use super::*;
+
+    fn status(listen: &str, method: &str, headers: &[(&str, &str)]) -> Option<StatusCode> {
+        let guard = Guard::new(listen, listen.replace("plane", "10.0.0.1").parse().unwrap());
+        let mut request = Request::builder().method(method).uri("/v1/routes");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let problem = refuse(&guard, &request.body(Body::empty()).unwrap())?;
+        Some(problem.into_response().status())
+    }
+
+    #[test]
+    fn names_of_this_control_plane_are_known_and_others_are_not() {
+        let local = "127.0.0.1:7070";
+        for host in ["127.0.0.1:7070", "localhost:7070", "LOCALHOST", "[::1]:7070", "10.0.0.1"] {
+            assert_eq!(status(local, "GET", &[("host", host)]), None, "{host}");
+        }
+        for host in ["evil.example:7070", "plane:7070", "127.0.0.1.evil.example", "localhost.evil.example"] {
+            assert_eq!(
+                status(local, "GET", &[("host", host)]),
+                Some(StatusCode::MISDIRECTED_REQUEST),
+                "{host}"
+            );
+        }
+        assert_eq!(status(local, "GET", &[]), Some(StatusCode::BAD_REQUEST));
+        assert_eq!(status(local, "GET", &[("host", "a"), ("host", "b")]), Some(StatusCode::BAD_REQUEST));
+    }
+
+    #[test]
+    fn between_containers_private_names_are_known_too() {
+        for host in [
+            "plane:7070",
+            "plane.default.svc:7070",
+            "plane.default.svc.cluster.local",
+            "host.docker.internal",
+        ] {
+            assert_eq!(status("0.0.0.0:7070", "GET", &[("host", host)]), None, "{host}");
+        }
+        let foreign = [("host", "evil.example:7070")];
+        assert_eq!(status("0.0.0.0:7070", "GET", &foreign), Some(StatusCode::MISDIRECTED_REQUEST));
+    }
+
+    #[test]
+    fn another_site_cannot_write() {
+        let from = |origin| [("host", "localhost:7070"), ("origin", origin)];
+        for origin in ["http://evil.example", "null", "http://localhost:3000", "https://localhost:7070"] {
+            assert_eq!(
+                status("127.0.0.1:7070", "PUT", &from(origin)),
+                Some(StatusCode::FORBIDDEN),
+                "{origin}"
+            );
+            assert_eq!(status("127.0.0.1:7070", "GET", &from(origin)), None, "{origin}");
+        }
+        assert_eq!(status("127.0.0.1:7070", "PUT", &from("http://localhost:7070")), None);
+        let fetched = [("host", "localhost:7070"), ("sec-fetch-site", "cross-site")];
+        assert_eq!(status("127.0.0.1:7070", "POST", &fetched), Some(StatusCode::FORBIDDEN));
+    }
+}

@@ -1,0 +1,167 @@
+//! `/v1/instances` and below a service: registering, renewing, changing and taking out instances over plain
+//! HTTP, for whoever has no stream.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::StatusCode;
+use portreeve_config::Fault;
+use portreeve_config::wire::{Instance, InstanceStatus};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::body::{At, Document, Path, Query};
+use super::problem::Problem;
+use super::services::Done;
+use super::shape;
+use crate::registry::InstanceKey;
+use crate::state::{Command, State as ControlState};
+
+/// `?service=` narrows the list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Filter {
+    service: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct All {
+    instances: Vec<Shown>,
+}
+
+#[derive(Debug, Serialize)]
+struct One {
+    instance: Shown,
+}
+
+/// An instance and how long it is still believed without a sign of life.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    instance: Arc<Instance>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_left_ms: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewStatus {
+    status: InstanceStatus,
+}
+
+/// What may be said of an instance in a body; its names are in the path and may be repeated.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Registration {
+    service: String,
+    id: String,
+    address: std::net::SocketAddr,
+    #[serde(default = "up")]
+    status: InstanceStatus,
+    #[serde(default = "half_a_minute")]
+    lease_ms: u64,
+    #[serde(default)]
+    metadata: std::collections::BTreeMap<String, String>,
+}
+
+/// `GET /v1/instances`
+pub(super) async fn list(
+    State(state): State<ControlState>,
+    Query(filter): Query<Filter>,
+) -> At<impl Serialize> {
+    let (revision, instances) = state.read(|model| {
+        let instances: Vec<_> = match &filter.service {
+            Some(service) => model.registry.of_service(service).cloned().collect(),
+            None => model.registry.all().cloned().collect(),
+        };
+        (model.revision, instances)
+    });
+    At::new(revision, All { instances: instances.into_iter().map(|i| Shown::of(i, &state)).collect() })
+}
+
+/// `GET /v1/services/{service}/instances/{id}`
+pub(super) async fn read(
+    State(state): State<ControlState>,
+    Path((service, id)): Path<(String, String)>,
+) -> Result<At<impl Serialize>, Problem> {
+    let key = InstanceKey::new(service, id);
+    let (revision, found) = state.read(|model| (model.revision, model.registry.get(&key).cloned()));
+    let instance = found.ok_or_else(unknown)?;
+    Ok(At::new(revision, One { instance: Shown::of(instance, &state) }))
+}
+
+/// `PUT /v1/services/{service}/instances/{id}`
+pub(super) async fn register(
+    State(state): State<ControlState>,
+    Path((service, id)): Path<(String, String)>,
+    Document(mut value): Document,
+) -> Result<At<Done>, Problem> {
+    if let Value::Object(fields) = &mut value {
+        name_as_in_path(fields, "service", service)?;
+        name_as_in_path(fields, "id", id)?;
+    }
+    let Registration { service, id, address, status, lease_ms, metadata } =
+        shape::parse(value).map_err(Problem::faulty)?;
+    let instance = Instance { service, id, address, status, lease_ms, metadata };
+    Ok(At::new(state.write(Command::Register(instance, None)).await?, Done {}))
+}
+
+/// `PUT /v1/services/{service}/instances/{id}/lease`
+pub(super) async fn renew(
+    State(state): State<ControlState>,
+    Path((service, id)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    match state.renew(&InstanceKey::new(service, id), None) {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(unknown()),
+    }
+}
+
+/// `PUT /v1/services/{service}/instances/{id}/status`
+pub(super) async fn set_status(
+    State(state): State<ControlState>,
+    Path((service, id)): Path<(String, String)>,
+    Document(value): Document,
+) -> Result<At<Done>, Problem> {
+    let NewStatus { status } = shape::parse(value).map_err(Problem::faulty)?;
+    Ok(At::new(state.write(Command::SetStatus(InstanceKey::new(service, id), status)).await?, Done {}))
+}
+
+/// `DELETE /v1/services/{service}/instances/{id}`
+pub(super) async fn deregister(
+    State(state): State<ControlState>,
+    Path((service, id)): Path<(String, String)>,
+) -> Result<At<Done>, Problem> {
+    Ok(At::new(state.write(Command::Deregister(InstanceKey::new(service, id), None)).await?, Done {}))
+}
+
+impl Shown {
+    fn of(instance: Arc<Instance>, state: &ControlState) -> Self {
+        let left = state.lease_left(&InstanceKey::of(&instance));
+        Self { instance, lease_left_ms: left.map(|left| left.as_millis() as u64) }
+    }
+}
+
+fn name_as_in_path(fields: &mut Map<String, Value>, field: &str, name: String) -> Result<(), Problem> {
+    let stated = fields.entry(field).or_insert_with(|| name.clone().into());
+    match *stated == *name {
+        true => Ok(()),
+        false => {
+            let fault =
+                Fault::new(field, "is not the one in the path").hint("leave it out, or make them the same");
+            Err(Problem::faulty(fault.into()))
+        }
+    }
+}
+
+fn unknown() -> Problem {
+    Problem::missing("this instance is not registered; register it (again)")
+}
+
+fn up() -> InstanceStatus {
+    InstanceStatus::Up
+}
+
+fn half_a_minute() -> u64 {
+    30_000
+}

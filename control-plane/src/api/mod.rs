@@ -1,0 +1,125 @@
+//! The HTTP side: which path is whose, and what every request must pass before it gets there.
+
+mod body;
+mod configuration;
+mod guard;
+mod health;
+mod instances;
+mod nodes;
+mod problem;
+mod routes;
+mod services;
+mod shape;
+mod stream;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::BoxError;
+use axum::Router;
+use axum::error_handling::HandleErrorLayer;
+use axum::extract::FromRef;
+use axum::middleware;
+use axum::routing::{get, post, put};
+use portreeve_config::ControlPlaneConfig;
+use portreeve_config::wire::STREAM_PATH;
+use tokio::sync::watch;
+use tower::ServiceBuilder;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower::load_shed::LoadShedLayer;
+use tower::load_shed::error::Overloaded;
+use tower::timeout::TimeoutLayer;
+
+use crate::state::State;
+
+use problem::Problem;
+
+/// Requests at one time, streams not counted; what comes on top is told to come back.
+const REQUESTS: usize = 512;
+/// How long a request may take; streams and waits have limits of their own.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What handlers work with.
+#[derive(Clone, Debug)]
+struct Context {
+    state: State,
+    stopping: Stopping,
+}
+
+impl FromRef<Context> for State {
+    fn from_ref(context: &Context) -> Self {
+        context.state.clone()
+    }
+}
+
+/// Tells long-lived answers to end.
+#[derive(Clone, Debug)]
+struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Waits until the control plane stops.
+    async fn wait(&mut self) {
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+}
+
+/// Every path of the control plane.
+pub(crate) fn router(
+    state: State,
+    config: &ControlPlaneConfig,
+    address: SocketAddr,
+    stopping: watch::Receiver<bool>,
+) -> Router {
+    let context = Context { state, stopping: Stopping(stopping) };
+    let guard = guard::Guard::new(&config.listen, address);
+    let lasting = Router::new()
+        .route(STREAM_PATH, post(stream::open))
+        .route("/v1/revisions/{revision}/acknowledged", get(nodes::acknowledged));
+    let limits = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(overloaded))
+        .layer(LoadShedLayer::new())
+        .layer(GlobalConcurrencyLimitLayer::new(REQUESTS))
+        .layer(TimeoutLayer::new(REQUEST_TIMEOUT));
+    Router::new()
+        .merge(records())
+        .merge(health::router())
+        .layer(limits)
+        .merge(lasting)
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(middleware::from_fn_with_state(guard, guard::check))
+        .with_state(context)
+}
+
+fn records() -> Router<Context> {
+    Router::new()
+        .route("/v1/routes", get(routes::list).post(routes::create).put(routes::replace))
+        .route("/v1/routes/{name}", get(routes::read).put(routes::put).delete(routes::remove))
+        .route("/v1/services", get(services::list))
+        .route("/v1/services/{service}", put(services::declare).delete(services::remove))
+        .route("/v1/instances", get(instances::list))
+        .route(
+            "/v1/services/{service}/instances/{id}",
+            get(instances::read).put(instances::register).delete(instances::deregister),
+        )
+        .route("/v1/services/{service}/instances/{id}/lease", put(instances::renew))
+        .route("/v1/services/{service}/instances/{id}/status", put(instances::set_status))
+        .route("/v1/config", get(configuration::list))
+        .route(
+            "/v1/config/{application}/{profile}",
+            get(configuration::read)
+                .put(configuration::put)
+                .patch(configuration::patch)
+                .delete(configuration::remove),
+        )
+        .route("/v1/config/{application}/{profile}/merged", get(configuration::merged))
+        .route("/v1/nodes", get(nodes::list))
+        .route("/v1/revision", get(nodes::revision))
+}
+
+async fn overloaded(fault: BoxError) -> Problem {
+    if fault.is::<Overloaded>() {
+        return Problem::unavailable("too many requests at one time; try again").retry_after(1);
+    }
+    Problem::unavailable("the request took too long; a write may still be carried out").retry_after(1)
+}

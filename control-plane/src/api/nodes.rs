@@ -1,0 +1,117 @@
+//! `/v1/nodes` and `/v1/revision`: who is connected, how far each has followed, and waiting until all have.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use portreeve_config::wire::{NodeKind, Revision};
+use portreeve_config::{Fault, Period};
+use serde::{Deserialize, Serialize};
+
+use super::Context;
+use super::body::{At, Path, Query};
+use super::problem::Problem;
+use super::services::Done;
+use crate::publisher::Watcher;
+use crate::state::State as ControlState;
+
+/// The longest wait for acknowledgements.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// `?timeout=2s`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Patience {
+    #[serde(default = "two_seconds")]
+    timeout: Period,
+}
+
+#[derive(Debug, Serialize)]
+struct All {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Serialize)]
+struct Node {
+    node: String,
+    kind: NodeKind,
+    /// RFC 3339, in UTC.
+    connected_since: String,
+    acknowledged: Revision,
+    behind_by: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<Refused>,
+}
+
+#[derive(Debug, Serialize)]
+struct Refused {
+    revision: Revision,
+    faults: Vec<Fault>,
+}
+
+/// `GET /v1/nodes`
+pub(super) async fn list(State(state): State<ControlState>) -> At<impl Serialize> {
+    let revision = state.publisher().revision();
+    let nodes = state.publisher().watchers().iter().map(|watcher| Node::of(watcher, revision)).collect();
+    At::new(revision, All { nodes })
+}
+
+/// `GET /v1/revision`
+pub(super) async fn revision(State(state): State<ControlState>) -> At<Done> {
+    At::new(state.publisher().revision(), Done {})
+}
+
+/// `GET /v1/revisions/{revision}/acknowledged`
+pub(super) async fn acknowledged(
+    State(Context { state, mut stopping }): State<Context>,
+    Path(revision): Path<Revision>,
+    Query(patience): Query<Patience>,
+) -> Result<Response, Problem> {
+    let newest = state.publisher().revision();
+    if revision > newest {
+        return Err(Problem::missing(format!("there is no revision {revision} yet; the newest is {newest}")));
+    }
+    let limit = patience.timeout.get().min(LONGEST_WAIT);
+    let behind = tokio::select! {
+        behind = state.publisher().followed(revision, limit) => behind,
+        () = stopping.wait() => return Err(Problem::unavailable("the control plane is stopping")),
+    };
+    if behind.is_empty() {
+        return Ok(At::new(revision, Done {}).into_response());
+    }
+    let detail =
+        format!("{} of the connected nodes did not follow to revision {revision} in time", behind.len());
+    let faults = behind.iter().map(|watcher| laggard(watcher)).collect();
+    Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail).with_faults(faults))
+}
+
+impl Node {
+    fn of(watcher: &Watcher, newest: Revision) -> Self {
+        let progress = watcher.progress();
+        Self {
+            node: watcher.peer.node.to_string(),
+            kind: watcher.peer.kind,
+            connected_since: watcher.since.to_string(),
+            acknowledged: progress.acknowledged,
+            behind_by: newest.saturating_sub(progress.acknowledged),
+            refused: progress.refused.map(|(revision, faults)| Refused { revision, faults }),
+        }
+    }
+}
+
+fn laggard(watcher: &Watcher) -> Fault {
+    let progress = watcher.progress();
+    let fault = Fault::new(&*watcher.peer.node, format!("is at revision {}", progress.acknowledged));
+    match progress.refused {
+        Some((revision, faults)) if revision > progress.acknowledged => {
+            let first = faults.first().map(ToString::to_string).unwrap_or_default();
+            fault.hint(format!("it refused revision {revision}: {first}"))
+        }
+        _ => fault,
+    }
+}
+
+fn two_seconds() -> Period {
+    Period::from_secs(2)
+}

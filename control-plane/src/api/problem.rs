@@ -1,0 +1,124 @@
+//! Every "no" of the API as problem+json (RFC 9457). The one table from refusals to status codes.
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
+use portreeve_config::{Fault, Faults};
+use serde::Serialize;
+
+use crate::state::{Refusal, excerpt};
+
+/// A refusal on its way to a client.
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    #[serde(serialize_with = "number")]
+    status: StatusCode,
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<Fault>,
+    #[serde(skip)]
+    retry_after: Option<u32>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self {
+            kind: "about:blank",
+            title,
+            status,
+            detail: detail.into(),
+            faults: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(super) fn missing(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    /// A document that was understood and cannot be accepted (422), with all that is wrong with it.
+    pub(super) fn faulty(faults: Faults) -> Self {
+        let detail = match faults.0.len() {
+            1 => "one fault was found; nothing was changed".to_owned(),
+            count => format!("{count} faults were found; nothing was changed"),
+        };
+        Self { faults: faults.0, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+    }
+
+    pub(super) fn with_faults(mut self, faults: Vec<Fault>) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// Adds `Retry-After`, in seconds.
+    pub(super) fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal {
+            Refusal::Invalid(faults) => return Self::faulty(faults),
+            Refusal::Unknown(_) => StatusCode::NOT_FOUND,
+            Refusal::Duplicate(_) | Refusal::InUse(_) | Refusal::Held { .. } => StatusCode::CONFLICT,
+            Refusal::Changed(_) => StatusCode::PRECONDITION_FAILED,
+            Refusal::Full => StatusCode::INSUFFICIENT_STORAGE,
+            Refusal::Storage | Refusal::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, refusal.to_string())
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(_: PathRejection) -> Self {
+        Self::bad_request("the path is not UTF-8 after percent-decoding, or one of its numbers is none")
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::bad_request(format!("the query cannot be read: {}", excerpt(&rejection.body_text())))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// Answers a path that is nobody's.
+pub(super) async fn not_found(uri: Uri) -> Problem {
+    Problem::missing(format!("there is nothing at {}", excerpt(uri.path())))
+}
+
+/// Answers a method that a path does not have.
+pub(super) async fn method_not_allowed(method: Method) -> Problem {
+    let detail = format!("this path does not take {}; `Allow` says what it takes", excerpt(method.as_str()));
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}
+
+fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}

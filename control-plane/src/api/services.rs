@@ -1,0 +1,56 @@
+//! `/v1/services`: the names that routes may point to, and how many instances answer for each.
+
+use axum::extract::State;
+use portreeve_config::wire::InstanceStatus;
+use serde::Serialize;
+
+use super::body::{At, Path};
+use super::problem::Problem;
+use crate::state::{Command, State as ControlState};
+
+#[derive(Debug, Serialize)]
+struct All {
+    services: Vec<Service>,
+}
+
+#[derive(Debug, Serialize)]
+struct Service {
+    name: String,
+    /// All registered instances, and those of them that take requests.
+    instances: usize,
+    up: usize,
+}
+
+/// What a write answers beside the revision.
+#[derive(Debug, Serialize)]
+pub(super) struct Done {}
+
+/// `GET /v1/services`
+pub(super) async fn list(State(state): State<ControlState>) -> At<impl Serialize> {
+    state.read(|model| {
+        let service = |name: &String| {
+            let instances = model.registry.of_service(name);
+            let (count, up) = instances.fold((0, 0), |(count, up), instance| {
+                (count + 1, up + usize::from(instance.status == InstanceStatus::Up))
+            });
+            Service { name: name.clone(), instances: count, up }
+        };
+        At::new(model.revision, All { services: model.catalog.services.iter().map(service).collect() })
+    })
+}
+
+/// `PUT /v1/services/{service}`
+pub(super) async fn declare(
+    State(state): State<ControlState>,
+    Path(service): Path<String>,
+) -> Result<At<Done>, Problem> {
+    Ok(At::new(state.write(Command::DeclareService(service)).await?, Done {}))
+}
+
+/// `DELETE /v1/services/{service}`
+pub(super) async fn remove(
+    State(state): State<ControlState>,
+    Path(service): Path<String>,
+) -> Result<At<Done>, Problem> {
+    Ok(At::new(state.write(Command::RemoveService(service)).await?, Done {}))
+}

@@ -1,0 +1,219 @@
+//! `POST /v1/stream`: one node's stream, lines in both directions for as long as it lives. What the lines say
+//! is in `portreeve_config::wire`.
+
+mod lines;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Polling, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use http_body::Frame;
+use portreeve_config::wire::{ControlMessage, NodeMessage};
+use portreeve_config::{Fault, Faults};
+use tokio::sync::mpsc;
+
+use super::Context;
+use super::problem::Problem;
+use crate::publisher::{Peer, Sending, Watcher};
+use crate::registry::{Holder, InstanceKey};
+use crate::state::{Command, Refusal, State as ControlState, excerpt, is_name};
+
+use lines::{LineFault, Lines};
+
+/// How long a node may take to say who it is.
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
+/// Pieces of lines between the watcher's queue and the socket.
+const IN_FLIGHT: usize = 4;
+/// Instances whose leases hang on one stream.
+const MAX_INSTANCES: usize = 1024;
+
+/// Opens a stream: the head of the answer follows the node's first line.
+pub(super) async fn open(State(context): State<Context>, request: Request) -> Result<Response, Problem> {
+    let mut lines = Lines::of(request.into_body());
+    let first = tokio::time::timeout(HELLO_WITHIN, lines.next()).await.map_err(|_| {
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "no `hello` came within 5 s; it must be the first line")
+    })?;
+    let peer = hello(first.map_err(refused_line)?)?;
+    let (pieces, receiver) = mpsc::channel(IN_FLIGHT);
+    let watcher = context.state.publisher().join(peer);
+    tracing::info!(node = &*watcher.peer.node, kind = ?watcher.peer.kind, "node connected");
+    let session = Session { state: context.state, watcher, keys: Vec::new() };
+    tokio::spawn(session.run(lines, pieces, context.stopping));
+    let mut response = Body::new(Pieces(receiver)).into_response();
+    let kind = HeaderValue::from_static("application/x-ndjson");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+fn hello(line: Option<Bytes>) -> Result<Peer, Problem> {
+    let line = line.ok_or_else(|| Problem::bad_request("the stream ended before `hello`"))?;
+    let message = serde_json::from_slice(&line).map_err(|fault| {
+        Problem::bad_request(format!("the first line is not a `hello`: {}", excerpt(&fault.to_string())))
+    })?;
+    let NodeMessage::Hello { node, kind, config, .. } = message else {
+        return Err(Problem::bad_request("the first line must be a `hello`"));
+    };
+    let mut faults = Faults::default();
+    if node.is_empty() || node.len() > 253 || node.chars().any(char::is_control) {
+        faults.push(Fault::new("node", "a node's name is 1 to 253 printable characters"));
+    }
+    if config.as_ref().is_some_and(|scope| !is_name(&scope.application) || !is_name(&scope.profile)) {
+        let problem = "application and profile are 1 to 128 characters of `a-z A-Z 0-9 - _ .`";
+        faults.push(Fault::new("config", problem));
+    }
+    let peer = Peer { node: node.into(), kind, scope: config };
+    faults.into_result(peer).map_err(Problem::faulty)
+}
+
+fn refused_line(fault: LineFault) -> Problem {
+    match fault {
+        LineFault::TooLong => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, fault.to_string()),
+        LineFault::Broken => Problem::bad_request(fault.to_string()),
+    }
+}
+
+/// One node at the other end of one stream.
+struct Session {
+    state: ControlState,
+    watcher: Arc<Watcher>,
+    /// The instances whose leases hang on this stream.
+    keys: Vec<InstanceKey>,
+}
+
+impl Session {
+    /// Reads and writes until either side has enough; then the leases get their grace.
+    async fn run(mut self, lines: Lines, pieces: mpsc::Sender<Bytes>, mut stopping: super::Stopping) {
+        let (state, watcher) = (self.state.clone(), self.watcher.clone());
+        let reason = tokio::select! {
+            reason = write(&state, &watcher, pieces) => reason,
+            reason = self.read(lines) => reason,
+            () = stopping.wait() => "the control plane is stopping",
+        };
+        tracing::info!(node = &*self.watcher.peer.node, reason, "node disconnected");
+    }
+
+    async fn read(&mut self, mut lines: Lines) -> &'static str {
+        loop {
+            let line = match lines.next().await {
+                Ok(Some(line)) => line,
+                Ok(None) => return "the node ended its stream",
+                Err(LineFault::Broken) => return "the connection broke",
+                Err(fault @ LineFault::TooLong) => {
+                    self.refuse(Fault::new("", fault.to_string()).into());
+                    return "a line was too long";
+                }
+            };
+            if !self.renew() {
+                return "a lease ended; the node has to register again";
+            }
+            match serde_json::from_slice(&line) {
+                Ok(message) => self.take(message).await,
+                Err(fault) => {
+                    let problem = format!("this line is no message: {}", excerpt(&fault.to_string()));
+                    self.refuse(Fault::new("", problem).into());
+                }
+            }
+        }
+    }
+
+    /// Every line is a sign of life. False when one of the instances is not registered any more: the stream
+    /// ends then, so that the node comes back and registers it as it does after any break.
+    fn renew(&self) -> bool {
+        self.keys.iter().all(|key| self.state.renew(key, Some(self.watcher.stream)))
+    }
+
+    async fn take(&mut self, message: NodeMessage) {
+        match message {
+            NodeMessage::Hello { .. } => self.refuse(Fault::new("", "`hello` was said already").into()),
+            NodeMessage::Renew => {}
+            NodeMessage::Register(instance) => {
+                let key = InstanceKey::of(&instance);
+                if self.keys.len() >= MAX_INSTANCES && !self.keys.contains(&key) {
+                    let problem = format!("a stream holds at most {MAX_INSTANCES} instances");
+                    return self.refuse(Fault::new("", problem).into());
+                }
+                let holder = Holder { stream: self.watcher.stream, node: self.watcher.peer.node.clone() };
+                let outcome = self.state.write(Command::Register(instance, Some(holder))).await;
+                if outcome.is_ok() && !self.keys.contains(&key) {
+                    self.keys.push(key);
+                }
+                self.report(outcome);
+            }
+            NodeMessage::Deregister { service, id } => {
+                let key = InstanceKey::new(service, id);
+                self.keys.retain(|held| *held != key);
+                let outcome = self.state.write(Command::Deregister(key, Some(self.watcher.stream))).await;
+                self.report(outcome);
+            }
+            NodeMessage::Ack { revision } => self.state.publisher().acknowledge(&self.watcher, revision),
+            NodeMessage::Nack { revision, faults } => {
+                tracing::warn!(
+                    node = &*self.watcher.peer.node,
+                    revision,
+                    faults = %excerpt(&Faults(faults.clone()).to_string()),
+                    "a node refused a revision and keeps its last good one"
+                );
+                self.watcher.refuse(revision, faults);
+            }
+        }
+    }
+
+    fn report(&self, outcome: Result<u64, Refusal>) {
+        match outcome {
+            Ok(revision) => self.watcher.answer(&ControlMessage::Registered { revision }),
+            Err(Refusal::Invalid(faults)) => self.refuse(faults),
+            Err(refusal) => self.refuse(Fault::new("", refusal.to_string()).into()),
+        }
+    }
+
+    fn refuse(&self, faults: Faults) {
+        self.watcher.answer(&ControlMessage::Refused { faults: faults.0 });
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.state.stream_ended(&self.watcher, &self.keys);
+    }
+}
+
+/// Sends what the watcher is due, as fast as its socket takes it.
+async fn write(state: &ControlState, watcher: &Watcher, pieces: mpsc::Sender<Bytes>) -> &'static str {
+    loop {
+        let sending = tokio::select! {
+            sending = watcher.next(state.publisher(), |take| state.read(take)) => sending,
+            () = pieces.closed() => return "the connection broke",
+        };
+        let lines = match sending {
+            Sending::Lines(lines) => lines,
+            Sending::End(reason) => return reason,
+        };
+        for piece in lines.into_iter().filter(|piece| !piece.is_empty()) {
+            if pieces.send(piece).await.is_err() {
+                return "the connection broke";
+            }
+        }
+    }
+}
+
+/// The body of the answer.
+struct Pieces(mpsc::Receiver<Bytes>);
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Polling<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}

@@ -1,0 +1,260 @@
+//! Who watches, what each of them is sent, and how far each has followed. Knows nothing of sockets: a watcher
+//! is a bounded queue that somebody empties.
+
+mod frames;
+mod queue;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use portreeve_config::Fault;
+use portreeve_config::wire::{ConfigScope, ControlMessage, NodeKind, Revision};
+use tokio::sync::Notify;
+
+use crate::state::Model;
+use crate::store::{Commit, Values};
+
+use frames::ChangeFrames;
+use queue::{Due, Queue};
+
+/// After this long without anything to say, a watcher gets a ping; nodes count on one a second.
+const PING_AFTER: Duration = Duration::from_millis(800);
+
+/// All watchers.
+#[derive(Debug, Default)]
+pub(crate) struct Publisher {
+    watchers: Mutex<BTreeMap<u64, Arc<Watcher>>>,
+    last_stream: AtomicU64,
+    /// The newest revision that was published.
+    revision: AtomicU64,
+    /// Wakes those who wait for acknowledgements.
+    followed: Notify,
+    snapshots: Mutex<Vec<(NodeKind, Revision, Bytes)>>,
+}
+
+/// Who is at the other end of a stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) node: Arc<str>,
+    pub(crate) kind: NodeKind,
+    pub(crate) scope: Option<ConfigScope>,
+}
+
+/// One stream.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    /// The stream's number.
+    pub(crate) stream: u64,
+    pub(crate) peer: Peer,
+    pub(crate) since: Timestamp,
+    queue: Queue,
+    progress: Mutex<Progress>,
+    /// The configuration it was told last.
+    told: Mutex<Arc<Values>>,
+    taken_over: Notify,
+}
+
+/// How far a node has followed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress {
+    /// Everything up to this revision is in force there.
+    pub(crate) acknowledged: Revision,
+    /// The last revision it refused, and why.
+    pub(crate) refused: Option<(Revision, Vec<Fault>)>,
+}
+
+/// What a watcher is sent next.
+#[derive(Debug)]
+pub(crate) enum Sending {
+    /// Pieces of one or more lines.
+    Lines([Bytes; 2]),
+    /// Nothing more: the stream ends for this reason.
+    End(&'static str),
+}
+
+impl Publisher {
+    /// A publisher that has published everything up to `revision`.
+    pub(crate) fn new(revision: Revision) -> Self {
+        Self { revision: AtomicU64::new(revision), ..Self::default() }
+    }
+
+    /// Adds a watcher; its queue begins with a snapshot. An older stream of the same node ends.
+    pub(crate) fn join(&self, peer: Peer) -> Arc<Watcher> {
+        let watcher = Arc::new(Watcher {
+            stream: self.last_stream.fetch_add(1, Ordering::Relaxed) + 1,
+            peer,
+            since: Timestamp::now(),
+            queue: Queue::new(),
+            progress: Mutex::default(),
+            told: Mutex::default(),
+            taken_over: Notify::new(),
+        });
+        let mut watchers = self.lock();
+        let older = watchers.values().find(|other| other.peer.node == watcher.peer.node).cloned();
+        if let Some(older) = older {
+            tracing::warn!(
+                node = &*watcher.peer.node,
+                "the node opened a new stream; its old one ends (if two processes share this name, name one of them anew)"
+            );
+            watchers.remove(&older.stream);
+            older.taken_over.notify_one();
+        }
+        watchers.insert(watcher.stream, watcher.clone());
+        watcher
+    }
+
+    /// Takes a watcher out; false when a newer stream of the node has done so already.
+    pub(crate) fn leave(&self, watcher: &Watcher) -> bool {
+        let was_there = self.lock().remove(&watcher.stream).is_some();
+        self.followed.notify_waiters();
+        was_there
+    }
+
+    /// Whether this stream is still open.
+    pub(crate) fn is_live(&self, stream: u64) -> bool {
+        self.lock().contains_key(&stream)
+    }
+
+    /// All watchers, in the order they came.
+    pub(crate) fn watchers(&self) -> Vec<Arc<Watcher>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// The newest revision that was published.
+    pub(crate) fn revision(&self) -> Revision {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// Queues `commits` for every watcher. Called with the model locked, so that no snapshot is taken between
+    /// a change to the model and its place in the queues.
+    pub(crate) fn publish(&self, model: &Model, commits: &[Commit]) {
+        let watchers = self.lock();
+        for commit in commits {
+            let mut frames = ChangeFrames::new(commit, model);
+            for watcher in watchers.values() {
+                let line = match watcher.peer.kind {
+                    NodeKind::Gateway => frames.gateway(),
+                    NodeKind::Sidecar => frames.sidecar(watcher.peer.scope.as_ref(), &mut watcher.told()),
+                };
+                watcher.queue.push_change(line);
+            }
+        }
+        self.revision.store(model.revision, Ordering::Release);
+    }
+
+    /// The watcher acknowledges everything up to `revision`.
+    pub(crate) fn acknowledge(&self, watcher: &Watcher, revision: Revision) {
+        let mut progress = watcher.lock_progress();
+        progress.acknowledged = progress.acknowledged.max(revision.min(self.revision()));
+        drop(progress);
+        self.followed.notify_waiters();
+    }
+
+    /// Waits until every watcher of now has `revision` in force, is gone, or `limit` is over. Gives the nodes
+    /// that are still behind then.
+    pub(crate) async fn followed(&self, revision: Revision, limit: Duration) -> Vec<Arc<Watcher>> {
+        let watchers = self.watchers();
+        let behind = || -> Vec<_> {
+            let live = self.lock();
+            let is_behind = |watcher: &&Arc<Watcher>| {
+                watcher.progress().acknowledged < revision && live.contains_key(&watcher.stream)
+            };
+            watchers.iter().filter(is_behind).cloned().collect()
+        };
+        let wait = async {
+            loop {
+                let followed = self.followed.notified();
+                tokio::pin!(followed);
+                followed.as_mut().enable();
+                if behind().is_empty() {
+                    return;
+                }
+                followed.await;
+            }
+        };
+        match tokio::time::timeout(limit, wait).await {
+            Ok(()) => Vec::new(),
+            Err(_) => behind(),
+        }
+    }
+
+    /// A whole snapshot for `watcher`. `model` must stay locked meanwhile.
+    fn snapshot(&self, watcher: &Watcher, model: &Model) -> [Bytes; 2] {
+        let kind = watcher.peer.kind;
+        watcher.queue.begin_snapshot();
+        let config = watcher.peer.scope.as_ref().map(|scope| model.catalog.merged(scope)).unwrap_or_default();
+        let tail = frames::snapshot_tail(&config);
+        *watcher.told() = Arc::new(config);
+        let mut snapshots = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = match snapshots.iter().find(|(k, at, _)| *k == kind && *at == model.revision) {
+            Some((_, _, head)) => head.clone(),
+            None => {
+                let head = frames::snapshot_head(model, kind);
+                snapshots.retain(|(other, _, _)| *other != kind);
+                snapshots.push((kind, model.revision, head.clone()));
+                head
+            }
+        };
+        [head, tail]
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Watcher>>> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watcher {
+    /// What this watcher is sent next; waits until there is something, at most until a ping is due. `read`
+    /// gives the model while a snapshot is taken from it.
+    pub(crate) async fn next(
+        &self,
+        publisher: &Publisher,
+        read: impl FnOnce(&mut dyn FnMut(&Model)),
+    ) -> Sending {
+        let due = tokio::select! {
+            biased;
+            () = self.taken_over.notified() => return Sending::End("a newer stream of this node took over"),
+            due = tokio::time::timeout(PING_AFTER, self.queue.next()) => due,
+        };
+        match due {
+            Ok(Due::Line(line)) => Sending::Lines([line, Bytes::new()]),
+            Ok(Due::Overrun) => Sending::End("the node does not read its answers"),
+            Ok(Due::Snapshot) => {
+                let mut lines = <[Bytes; 2]>::default();
+                read(&mut |model| lines = publisher.snapshot(self, model));
+                Sending::Lines(lines)
+            }
+            Err(_) => {
+                let ping = ControlMessage::Ping { revision: publisher.revision() };
+                Sending::Lines([frames::line(&ping), Bytes::new()])
+            }
+        }
+    }
+
+    /// Answers a message of this node, after every change that is queued already.
+    pub(crate) fn answer(&self, message: &ControlMessage) {
+        self.queue.push_answer(frames::line(message));
+    }
+
+    /// The node could not put `revision` in force.
+    pub(crate) fn refuse(&self, revision: Revision, faults: Vec<Fault>) {
+        self.lock_progress().refused = Some((revision, faults));
+    }
+
+    /// How far the node has followed.
+    pub(crate) fn progress(&self) -> Progress {
+        self.lock_progress().clone()
+    }
+
+    fn lock_progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn told(&self) -> MutexGuard<'_, Arc<Values>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

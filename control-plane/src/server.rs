@@ -1,0 +1,83 @@
+//! Connections: accepts them, bounds their number and their patience, and lets them finish at the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+/// Connections at one time; further ones wait to be accepted.
+const CONNECTIONS: usize = 16_384;
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// All header fields of a request together with its request line.
+const HEAD_BYTES: usize = 64 * 1024;
+/// How long sent bytes may stay unacknowledged: streams are written to every second, so a node that vanished
+/// without a word is noticed after this.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long running requests get to finish when the control plane stops.
+const DRAIN: Duration = Duration::from_secs(5);
+/// The pause after an accept that failed, as it does while no file descriptor is left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `stopping` says so (or its sender is gone), then drains.
+pub(crate) async fn serve(listener: TcpListener, app: Router, mut stopping: watch::Receiver<bool>) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &connections) => accepted,
+            _ = stopping.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, permit)) => serve_connection(stream, permit, &app, &graceful),
+            Err(fault) => {
+                tracing::warn!(%fault, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests were still running when the control plane stopped");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    // The semaphore is never closed; were it, the connection would be refused.
+    let permit = connections.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, permit))
+}
+
+fn serve_connection(
+    stream: TcpStream,
+    permit: OwnedSemaphorePermit,
+    app: &Router,
+    graceful: &GracefulShutdown,
+) {
+    // Without these a stream is slower or a dead peer is noticed later; neither is worth a refusal.
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(SILENCE));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
+    let connection = graceful.watch(connection);
+    tokio::spawn(async move {
+        if let Err(fault) = connection.await {
+            tracing::debug!(%fault, "a connection ended");
+        }
+        drop(permit);
+    });
+}

@@ -1,0 +1,88 @@
+//! What can be asked of the state, and why it may say no. Nothing here knows HTTP.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use portreeve_config::wire::{Instance, InstanceStatus, Revision};
+use portreeve_config::{Faults, RouteConfig};
+
+use crate::registry::{Holder, InstanceKey};
+use crate::store::{LayerKey, StoreError, Values};
+
+/// One write.
+#[derive(Debug)]
+pub(crate) enum Command {
+    CreateRoute(Box<RouteConfig>),
+    PutRoute(Box<RouteConfig>, Precondition),
+    ReplaceRoutes(Vec<RouteConfig>, Precondition),
+    RemoveRoute(String, Precondition),
+    DeclareService(String),
+    RemoveService(String),
+    /// A holder ties the lease to its stream.
+    Register(Instance, Option<Holder>),
+    SetStatus(InstanceKey, InstanceStatus),
+    /// The stream it was asked on, if any: what another node holds cannot be taken out through a stream.
+    Deregister(InstanceKey, Option<u64>),
+    /// Takes an instance out if its lease is still over when this is carried out.
+    Expire(InstanceKey),
+    PutLayer(LayerKey, Values, Precondition),
+    /// Merges; `None` removes a key.
+    PatchLayer(LayerKey, BTreeMap<String, Option<String>>, Precondition),
+    RemoveLayer(LayerKey, Precondition),
+}
+
+/// What must still be so for a write to count (RFC 9110, section 13.1.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Precondition {
+    /// Nothing.
+    None,
+    /// It exists (`If-Match: *`).
+    Exists,
+    /// Its latest revision is one of these.
+    OneOf(Vec<Revision>),
+}
+
+impl Precondition {
+    /// Holds, or says what is there instead. `current` is `None` where there is nothing.
+    pub(crate) fn check(&self, current: Option<Revision>) -> Result<(), Refusal> {
+        let holds = match self {
+            Self::None => true,
+            Self::Exists => current.is_some(),
+            Self::OneOf(revisions) => current.is_some_and(|current| revisions.contains(&current)),
+        };
+        if holds { Ok(()) } else { Err(Refusal::Changed(current)) }
+    }
+}
+
+/// Why a write was refused. Nothing of it was done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("{0}")]
+    Invalid(Faults),
+    #[error("there is no {0} of this name")]
+    Unknown(&'static str),
+    #[error("a route named `{0}` exists already; PUT it to change it")]
+    Duplicate(String),
+    #[error("{0}")]
+    InUse(String),
+    #[error("node `{node}` holds this instance at {address}; give each instance its own id")]
+    Held { node: String, address: SocketAddr },
+    #[error("it was changed in the meantime{}", .0.map(|revision| format!("; its revision is {revision} now")).unwrap_or_default())]
+    Changed(Option<Revision>),
+    #[error("the disk has no room left; nothing was changed")]
+    Full,
+    #[error("the database cannot be written; nothing was changed")]
+    Storage,
+    #[error("the control plane is stopping")]
+    Stopping,
+}
+
+impl Refusal {
+    /// What a client is told of a failed commit; the log has the file and the reason.
+    pub(crate) fn of_store(fault: &StoreError) -> Self {
+        match fault {
+            StoreError::Full(_) => Self::Full,
+            _ => Self::Storage,
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! A group of writes before it is stored: each is checked against what the ones before it would leave behind.
+//! If the store fails, the draft is dropped and nothing has happened.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use portreeve_config::wire::{Instance, InstanceStatus, Revision};
+use portreeve_config::{RouteConfig, check};
+
+use super::admission;
+use super::command::{Command, Precondition, Refusal};
+use super::model::{Catalog, InstanceChanges, Model};
+use crate::registry::{Holder, InstanceKey};
+use crate::store::{LayerKey, Record, Values};
+
+/// The state as it will be.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) revision: Revision,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) instances: InstanceChanges,
+    /// Who registered what within this group; the leases do not know it yet.
+    holders: HashMap<InstanceKey, Option<Holder>>,
+}
+
+/// What a draft looks at and does not change.
+pub(crate) struct Ground<'a> {
+    pub(crate) model: &'a Model,
+    /// Who holds an instance over a live stream.
+    pub(crate) holder: &'a dyn Fn(&InstanceKey) -> Option<Holder>,
+    /// Whether an instance's lease is over.
+    pub(crate) is_over: &'a dyn Fn(&InstanceKey) -> bool,
+}
+
+impl Draft {
+    pub(crate) fn of(model: &Model) -> Self {
+        Self {
+            revision: model.revision,
+            catalog: model.catalog.clone(),
+            instances: InstanceChanges::new(),
+            holders: HashMap::new(),
+        }
+    }
+
+    /// Checks `command` and puts it on top; gives what changed. Nothing, where all was so already: then there
+    /// is no new revision.
+    pub(crate) fn carry_out(
+        &mut self,
+        command: Command,
+        ground: &Ground<'_>,
+    ) -> Result<Vec<Record>, Refusal> {
+        let records = match command {
+            Command::CreateRoute(route) => self.create_route(*route)?,
+            Command::PutRoute(route, precondition) => self.put_route(*route, &precondition)?,
+            Command::ReplaceRoutes(routes, precondition) => self.replace_routes(routes, &precondition)?,
+            Command::RemoveRoute(name, precondition) => self.remove_route(name, &precondition)?,
+            Command::DeclareService(name) => self.declare_service(name)?,
+            Command::RemoveService(name) => self.remove_service(name, ground)?,
+            Command::Register(instance, holder) => self.register(instance, holder, ground)?,
+            Command::SetStatus(key, status) => self.set_status(key, status, ground)?,
+            Command::Deregister(key, stream) => self.deregister(key, stream, ground)?,
+            Command::Expire(key) if !(ground.is_over)(&key) || self.holders.contains_key(&key) => Vec::new(),
+            Command::Expire(key) => self.remove_instance(key, ground),
+            Command::PutLayer(key, values, precondition) => self.put_layer(key, values, &precondition)?,
+            Command::PatchLayer(key, patch, precondition) => {
+                self.check_layer(&key, &precondition)?;
+                let mut values =
+                    self.catalog.layers.get(&key).map_or_else(Values::new, |l| (*l.value).clone());
+                for (name, value) in patch {
+                    match value {
+                        Some(value) => values.insert(name, value),
+                        None => values.remove(&name),
+                    };
+                }
+                self.put_layer(key, values, &Precondition::None)?
+            }
+            Command::RemoveLayer(key, precondition) => {
+                self.check_layer(&key, &precondition)?;
+                if !self.catalog.layers.contains_key(&key) {
+                    return Err(Refusal::Unknown("configuration layer"));
+                }
+                vec![Record::Layer { key, value: None }]
+            }
+        };
+        self.put(&records);
+        Ok(records)
+    }
+
+    /// Makes `records` the next revision.
+    pub(crate) fn put(&mut self, records: &[Record]) {
+        if records.is_empty() {
+            return;
+        }
+        self.revision += 1;
+        let catalog = Arc::make_mut(&mut self.catalog);
+        for record in records {
+            catalog.apply(record, self.revision);
+            if let Record::Instance { key, value } = record {
+                self.instances.insert(key.clone(), value.clone());
+            }
+        }
+    }
+
+    fn create_route(&self, route: RouteConfig) -> Result<Vec<Record>, Refusal> {
+        if self.catalog.routes.contains_key(&route.name) {
+            return Err(Refusal::Duplicate(route.name));
+        }
+        self.put_route(route, &Precondition::None)
+    }
+
+    fn put_route(&self, route: RouteConfig, precondition: &Precondition) -> Result<Vec<Record>, Refusal> {
+        let current = self.catalog.routes.get(&route.name);
+        precondition.check(current.map(|route| route.revision))?;
+        check::route(&route, Some(&self.catalog.services)).into_result(()).map_err(Refusal::Invalid)?;
+        if current.is_some_and(|current| *current.value == route) {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Record::Route { name: route.name.clone(), value: Some(Arc::new(route)) }])
+    }
+
+    fn replace_routes(
+        &self,
+        routes: Vec<RouteConfig>,
+        precondition: &Precondition,
+    ) -> Result<Vec<Record>, Refusal> {
+        precondition.check(Some(self.catalog.routes_revision))?;
+        check::routes(&routes, Some(&self.catalog.services)).into_result(()).map_err(Refusal::Invalid)?;
+        let removed = self.catalog.routes.keys().filter(|name| routes.iter().all(|r| r.name != **name));
+        let mut records: Vec<_> =
+            removed.map(|name| Record::Route { name: name.clone(), value: None }).collect();
+        for route in routes {
+            if self.catalog.routes.get(&route.name).is_none_or(|current| *current.value != route) {
+                records.push(Record::Route { name: route.name.clone(), value: Some(Arc::new(route)) });
+            }
+        }
+        Ok(records)
+    }
+
+    fn remove_route(&self, name: String, precondition: &Precondition) -> Result<Vec<Record>, Refusal> {
+        let current = self.catalog.routes.get(&name).ok_or(Refusal::Unknown("route"))?;
+        precondition.check(Some(current.revision))?;
+        Ok(vec![Record::Route { name, value: None }])
+    }
+
+    fn declare_service(&self, name: String) -> Result<Vec<Record>, Refusal> {
+        admission::service_name(&name).into_result(()).map_err(Refusal::Invalid)?;
+        let known = self.catalog.services.contains(&name);
+        Ok(if known { Vec::new() } else { vec![Record::Service { name, known: true }] })
+    }
+
+    fn remove_service(&self, name: String, ground: &Ground<'_>) -> Result<Vec<Record>, Refusal> {
+        if !self.catalog.services.contains(&name) {
+            return Err(Refusal::Unknown("service"));
+        }
+        let routes = self.catalog.routes.values().filter(|route| route.value.service == name);
+        let routes: Vec<_> = routes.map(|route| format!("`{}`", route.value.name)).collect();
+        if !routes.is_empty() {
+            let routes = routes.join(", ");
+            return Err(Refusal::InUse(format!(
+                "routes point to this service ({routes}); remove them first"
+            )));
+        }
+        let stored = ground.model.registry.of_service(&name).map(|i| InstanceKey::of(i));
+        let drafted = self.instances.keys().filter(|key| key.service == name).cloned();
+        if stored.chain(drafted).any(|key| self.instance(&key, ground).is_some()) {
+            let why = "instances of this service are registered; stop or deregister them first";
+            return Err(Refusal::InUse(why.to_owned()));
+        }
+        Ok(vec![Record::Service { name, known: false }])
+    }
+
+    fn register(
+        &mut self,
+        instance: Instance,
+        holder: Option<Holder>,
+        ground: &Ground<'_>,
+    ) -> Result<Vec<Record>, Refusal> {
+        admission::instance(&instance).into_result(()).map_err(Refusal::Invalid)?;
+        let key = InstanceKey::of(&instance);
+        let current = self.instance(&key, ground);
+        if let Some(current) = &current {
+            self.check_held(&key, current, &instance, holder.as_ref(), ground)?;
+        }
+        let mut records = Vec::new();
+        if !self.catalog.services.contains(&key.service) {
+            records.push(Record::Service { name: key.service.clone(), known: true });
+        }
+        if current.is_none_or(|current| *current != instance) {
+            records.push(Record::Instance { key: key.clone(), value: Some(Arc::new(instance)) });
+        }
+        self.holders.insert(key, holder);
+        Ok(records)
+    }
+
+    /// Two hosts with one id: the second is refused, or requests would go to either by chance. The same node,
+    /// or the same address, is the same instance come back.
+    fn check_held(
+        &self,
+        key: &InstanceKey,
+        current: &Instance,
+        instance: &Instance,
+        holder: Option<&Holder>,
+        ground: &Ground<'_>,
+    ) -> Result<(), Refusal> {
+        let held_by = match self.holders.get(key) {
+            Some(holder) => holder.clone(),
+            None => (ground.holder)(key),
+        };
+        match held_by {
+            Some(other)
+                if current.address != instance.address
+                    && holder.is_none_or(|holder| holder.node != other.node) =>
+            {
+                Err(Refusal::Held { node: other.node.to_string(), address: current.address })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn set_status(
+        &self,
+        key: InstanceKey,
+        status: InstanceStatus,
+        ground: &Ground<'_>,
+    ) -> Result<Vec<Record>, Refusal> {
+        let current = self.instance(&key, ground).ok_or(Refusal::Unknown("instance"))?;
+        if current.status == status {
+            return Ok(Vec::new());
+        }
+        let changed = Instance { status, ..(*current).clone() };
+        Ok(vec![Record::Instance { key, value: Some(Arc::new(changed)) }])
+    }
+
+    fn deregister(
+        &mut self,
+        key: InstanceKey,
+        stream: Option<u64>,
+        ground: &Ground<'_>,
+    ) -> Result<Vec<Record>, Refusal> {
+        if let (Some(stream), Some(current)) = (stream, self.instance(&key, ground)) {
+            let holder = self.holders.get(&key).cloned().unwrap_or_else(|| (ground.holder)(&key));
+            if let Some(other) = holder.filter(|holder| holder.stream != stream) {
+                return Err(Refusal::Held { node: other.node.to_string(), address: current.address });
+            }
+        }
+        let records = self.remove_instance(key, ground);
+        match stream {
+            None if records.is_empty() => Err(Refusal::Unknown("instance")),
+            _ => Ok(records),
+        }
+    }
+
+    fn remove_instance(&mut self, key: InstanceKey, ground: &Ground<'_>) -> Vec<Record> {
+        if self.instance(&key, ground).is_none() {
+            return Vec::new();
+        }
+        self.holders.insert(key.clone(), None);
+        vec![Record::Instance { key, value: None }]
+    }
+
+    fn instance(&self, key: &InstanceKey, ground: &Ground<'_>) -> Option<Arc<Instance>> {
+        match self.instances.get(key) {
+            Some(drafted) => drafted.clone(),
+            None => ground.model.registry.get(key).cloned(),
+        }
+    }
+
+    fn check_layer(&self, key: &LayerKey, precondition: &Precondition) -> Result<(), Refusal> {
+        precondition.check(self.catalog.layers.get(key).map(|layer| layer.revision))
+    }
+
+    fn put_layer(
+        &self,
+        key: LayerKey,
+        values: Values,
+        precondition: &Precondition,
+    ) -> Result<Vec<Record>, Refusal> {
+        self.check_layer(&key, precondition)?;
+        admission::layer(&key, &values).into_result(()).map_err(Refusal::Invalid)?;
+        if self.catalog.layers.get(&key).is_some_and(|layer| *layer.value == values) {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Record::Layer { key, value: Some(Arc::new(values)) }])
+    }
+}

@@ -1,0 +1,47 @@
+//! Takes out whose lease is over, at its deadline and not at the next tick of a clock.
+
+use std::time::{Duration, Instant};
+
+use super::{Command, State};
+
+/// Sleeping longer than planned by this much means that the process stood still (stopped, or its machine
+/// paused): signs of life that wait in its sockets have not been read, so nobody is taken out for it.
+const STOOD_STILL: Duration = Duration::from_millis(500);
+/// Without a closer deadline the clock is looked at this often, so that standing still is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Runs until the state ends.
+pub(crate) async fn expire_leases(state: State) {
+    loop {
+        let now = Instant::now();
+        let due = state.shared.leases().due(now);
+        for key in due {
+            tokio::spawn(expire(state.clone(), key));
+        }
+        let planned =
+            state.shared.leases().next_due().map_or(now + LONGEST_SLEEP, |due| due.min(now + LONGEST_SLEEP));
+        tokio::select! {
+            () = tokio::time::sleep_until(planned.into()) => forgive_a_pause(&state, planned),
+            () = state.shared.deadline_moved.notified() => {}
+        }
+    }
+}
+
+fn forgive_a_pause(state: &State, planned: Instant) {
+    let late = planned.elapsed();
+    if late > STOOD_STILL {
+        tracing::warn!(
+            milliseconds = late.as_millis() as u64,
+            "the control plane stood still; every lease is made longer by that time"
+        );
+        state.shared.leases().forgive(late);
+    }
+}
+
+async fn expire(state: State, key: crate::registry::InstanceKey) {
+    let (service, id) = (key.service.clone(), key.id.clone());
+    // A renewal that arrived meanwhile saves it; a store that fails leaves it for the next round.
+    if let Err(refusal) = state.write(Command::Expire(key)).await {
+        tracing::error!(service, id, %refusal, "an instance whose lease is over could not be removed");
+    }
+}

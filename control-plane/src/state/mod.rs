@@ -1,0 +1,149 @@
+//! The one door to what the control plane knows: writes go through a single writer, in order, and are
+//! answered once they are stored and published; reads see the last published state.
+
+mod admission;
+mod command;
+mod draft;
+mod expiry;
+mod model;
+mod seed;
+mod writer;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use portreeve_config::wire::Revision;
+use portreeve_config::{Faults, SeedConfig};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::publisher::{Publisher, Watcher};
+use crate::registry::{InstanceKey, Leases};
+use crate::store::{Store, StoreError};
+
+pub(crate) use admission::{excerpt, is_name};
+pub(crate) use command::{Command, Precondition, Refusal};
+pub(crate) use expiry::expire_leases;
+pub(crate) use model::Model;
+
+/// How long an instance outlives the stream its lease hung on: long enough for a node to reconnect, short
+/// enough for a killed one to be out of rotation within a second.
+pub(crate) const GRACE: Duration = Duration::from_millis(700);
+
+/// Writes that may wait for the writer.
+const WAITING_WRITES: usize = 4096;
+
+/// A handle on the state; clones are the same state.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    writer: mpsc::Sender<writer::Work>,
+    shared: Arc<Shared>,
+}
+
+/// What the writer and the readers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    model: RwLock<Model>,
+    leases: Mutex<Leases>,
+    pub(crate) publisher: Publisher,
+    /// Wakes the one who ends leases, because a deadline came closer.
+    deadline_moved: Notify,
+}
+
+/// Why a state cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BeginError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Seed(#[from] Faults),
+}
+
+impl State {
+    /// Loads what `store` holds, or fills it from `seed` if that is nothing, and starts the writer. Every
+    /// stored instance gets a fresh lease: its node has that long to come back.
+    pub(crate) fn begin(mut store: impl Store + 'static, seed: SeedConfig) -> Result<Self, BeginError> {
+        let mut model = Model::restore(store.load()?);
+        if model.revision == 0 {
+            seed::fill(&mut model, &mut store, seed)?;
+        }
+        let mut leases = Leases::default();
+        let now = Instant::now();
+        for instance in model.registry.all() {
+            leases.grant(InstanceKey::of(instance), Duration::from_millis(instance.lease_ms), None, now);
+        }
+        let shared = Arc::new(Shared {
+            publisher: Publisher::new(model.revision),
+            model: RwLock::new(model),
+            leases: Mutex::new(leases),
+            deadline_moved: Notify::new(),
+        });
+        let (sender, receiver) = mpsc::channel(WAITING_WRITES);
+        writer::start(receiver, Box::new(store), shared.clone());
+        Ok(Self { writer: sender, shared })
+    }
+
+    /// Carries a write out. On return it is stored and published; gives the revision it is part of.
+    pub(crate) async fn write(&self, command: Command) -> Result<Revision, Refusal> {
+        self.send(command, false).await
+    }
+
+    /// Checks a write as [`State::write`] would and does nothing.
+    pub(crate) async fn check(&self, command: Command) -> Result<Revision, Refusal> {
+        self.send(command, true).await
+    }
+
+    async fn send(&self, command: Command, dry_run: bool) -> Result<Revision, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        let work = writer::Work::Write { command, dry_run, answer };
+        self.writer.send(work).await.map_err(|_| Refusal::Stopping)?;
+        answered.await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// Ends the writer once it has done what it was asked before, and closes the store.
+    pub(crate) async fn end(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.writer.send(writer::Work::End(done)).await.is_ok() {
+            let _ = ended.await;
+        }
+    }
+
+    /// Looks at the model. Nothing is published meanwhile, so keep it short.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Model) -> T) -> T {
+        look(&self.shared.model.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn publisher(&self) -> &Publisher {
+        &self.shared.publisher
+    }
+
+    /// A sign of life for one instance; `stream` is the stream it came by. False when it is not registered.
+    pub(crate) fn renew(&self, key: &InstanceKey, stream: Option<u64>) -> bool {
+        self.shared.leases().renew(key, stream, Instant::now())
+    }
+
+    /// How long each of `keys` is still believed without a sign of life.
+    pub(crate) fn lease_left(&self, key: &InstanceKey) -> Option<Duration> {
+        self.shared.leases().left(key, Instant::now())
+    }
+
+    /// A stream has ended: what was registered on it gets only the grace, unless a newer stream of the same
+    /// node is there.
+    pub(crate) fn stream_ended(&self, watcher: &Watcher, keys: &[InstanceKey]) {
+        if !self.shared.publisher.leave(watcher) {
+            return;
+        }
+        let now = Instant::now();
+        let mut leases = self.shared.leases();
+        for key in keys {
+            leases.release(key, watcher.stream, GRACE, now);
+        }
+        drop(leases);
+        self.shared.deadline_moved.notify_one();
+    }
+}
+
+impl Shared {
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,144 @@
+//! What is true now: the catalogue (routes, services, configuration) and the registry, as of one revision.
+//! Only the writer changes it, and only after the store has kept the change.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use portreeve_config::RouteConfig;
+use portreeve_config::wire::{ConfigScope, Instance, Revision};
+
+use crate::registry::{InstanceKey, Registry};
+use crate::store::{Contents, LayerKey, Record, Values, Versioned};
+
+/// The application whose layers everyone gets, and the profile that always applies.
+const EVERYONE: &str = "application";
+const ALWAYS: &str = "default";
+
+/// Everything that nodes and API clients can see.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) revision: Revision,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) registry: Registry,
+}
+
+/// Routes, services and configuration: few and small, so a group of writes works on its own cheap copy.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Catalog {
+    pub(crate) routes: BTreeMap<String, Versioned<Arc<RouteConfig>>>,
+    /// When the set of routes changed last.
+    pub(crate) routes_revision: Revision,
+    pub(crate) services: BTreeSet<String>,
+    pub(crate) layers: BTreeMap<LayerKey, Versioned<Arc<Values>>>,
+}
+
+/// Instances that a group of writes changes; `None` is removed.
+pub(crate) type InstanceChanges = HashMap<InstanceKey, Option<Arc<Instance>>>;
+
+impl Model {
+    /// What the store held.
+    pub(crate) fn restore(contents: Contents) -> Self {
+        let routes = contents.routes.into_iter().map(|route| (route.value.name.clone(), route));
+        let catalog = Catalog {
+            routes: routes.collect(),
+            routes_revision: contents.routes_revision,
+            services: contents.services.into_iter().collect(),
+            layers: contents.layers.into_iter().collect(),
+        };
+        let mut registry = Registry::default();
+        for instance in contents.instances {
+            registry.set(InstanceKey::of(&instance), Some(instance));
+        }
+        Self { revision: contents.revision, catalog: Arc::new(catalog), registry }
+    }
+
+    /// Takes over what a group of writes made of this model.
+    pub(crate) fn adopt(&mut self, revision: Revision, catalog: Arc<Catalog>, instances: InstanceChanges) {
+        self.revision = revision;
+        self.catalog = catalog;
+        for (key, value) in instances {
+            self.registry.set(key, value);
+        }
+    }
+}
+
+impl Catalog {
+    /// Puts one record in force. Instances are the registry's.
+    pub(crate) fn apply(&mut self, record: &Record, revision: Revision) {
+        match record {
+            Record::Route { name, value } => {
+                self.routes_revision = revision;
+                match value {
+                    Some(value) => {
+                        self.routes.insert(name.clone(), Versioned { revision, value: value.clone() });
+                    }
+                    None => drop(self.routes.remove(name)),
+                }
+            }
+            Record::Service { name, known: true } => drop(self.services.insert(name.clone())),
+            Record::Service { name, known: false } => drop(self.services.remove(name)),
+            Record::Layer { key, value: Some(value) } => {
+                self.layers.insert(key.clone(), Versioned { revision, value: value.clone() });
+            }
+            Record::Layer { key, value: None } => drop(self.layers.remove(key)),
+            Record::Instance { .. } => {}
+        }
+    }
+
+    /// The configuration of `scope`, its layers merged. Weakest first, as Spring's config server has it: what
+    /// is everyone's, what is the application's, then the same two for the profile.
+    pub(crate) fn merged(&self, scope: &ConfigScope) -> Values {
+        let mut merged = Values::new();
+        for (application, profile) in [
+            (EVERYONE, ALWAYS),
+            (&scope.application, ALWAYS),
+            (EVERYONE, &scope.profile),
+            (&scope.application, &scope.profile),
+        ] {
+            let key = LayerKey { application: application.to_owned(), profile: profile.to_owned() };
+            if let Some(layer) = self.layers.get(&key) {
+                merged.extend(layer.value.iter().map(|(key, value)| (key.clone(), value.clone())));
+            }
+        }
+        merged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    fn catalog(layers: &[(&str, &str, &str)]) -> Catalog {
+        let mut catalog = Catalog::default();
+        for (application, profile, value) in layers {
+            let key = LayerKey { application: (*application).to_owned(), profile: (*profile).to_owned() };
+            let values = Values::from([("who".to_owned(), (*value).to_owned())]);
+            catalog.apply(&Record::Layer { key, value: Some(Arc::new(values)) }, 1);
+        }
+        catalog
+    }
+
+    fn who(layers: &[(&str, &str, &str)], application: &str, profile: &str) -> Option<String> {
+        let scope = ConfigScope { application: application.to_owned(), profile: profile.to_owned() };
+        catalog(layers).merged(&scope).remove("who")
+    }
+
+    #[test]
+    fn a_stronger_layer_lies_over_a_weaker_one() {
+        let all = [
+            ("orders", "prod", "application and profile"),
+            ("application", "prod", "profile"),
+            ("orders", "default", "application"),
+            ("application", "default", "everyone"),
+        ];
+        for (index, (_, _, expected)) in all.iter().enumerate() {
+            assert_eq!(who(&all[index..], "orders", "prod").as_deref(), Some(*expected));
+        }
+        assert_eq!(who(&all, "orders", "default").as_deref(), Some("application"));
+        assert_eq!(who(&all, "users", "default").as_deref(), Some("everyone"));
+        assert_eq!(who(&all, "users", "prod").as_deref(), Some("profile"));
+        assert_eq!(who(&all[..1], "orders", "test"), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! What must outlive the process, behind one narrow door: load everything once, then append commits.
+//! Whoever implements [`Store`] decides where; nothing above it knows.
+
+mod embedded;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use portreeve_config::RouteConfig;
+use portreeve_config::wire::{Instance, Revision};
+use serde::{Deserialize, Serialize};
+
+use crate::registry::InstanceKey;
+
+pub(crate) use embedded::EmbeddedStore;
+
+/// A place that keeps commits.
+pub(crate) trait Store: Send {
+    /// Everything that was committed so far.
+    fn load(&mut self) -> Result<Contents, StoreError>;
+
+    /// Keeps all of `commits` or none of them; on return they survive a crash of the process or the machine.
+    fn commit(&mut self, commits: &[Commit]) -> Result<(), StoreError>;
+}
+
+/// One revision: what it made of which records.
+#[derive(Clone, Debug)]
+pub(crate) struct Commit {
+    pub(crate) revision: Revision,
+    pub(crate) records: Vec<Record>,
+}
+
+/// One thing and its new value; `None` takes it away.
+#[derive(Clone, Debug)]
+pub(crate) enum Record {
+    Route { name: String, value: Option<Arc<RouteConfig>> },
+    Service { name: String, known: bool },
+    Instance { key: InstanceKey, value: Option<Arc<Instance>> },
+    Layer { key: LayerKey, value: Option<Arc<Values>> },
+}
+
+/// Keys and values of one configuration layer.
+pub(crate) type Values = BTreeMap<String, String>;
+
+/// Which configuration layer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct LayerKey {
+    pub(crate) application: String,
+    pub(crate) profile: String,
+}
+
+/// A value and the revision that made it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Versioned<T> {
+    pub(crate) revision: Revision,
+    pub(crate) value: T,
+}
+
+/// Everything a store holds.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// 0 when nothing was ever written.
+    pub(crate) revision: Revision,
+    /// When the set of routes changed last.
+    pub(crate) routes_revision: Revision,
+    pub(crate) routes: Vec<Versioned<Arc<RouteConfig>>>,
+    pub(crate) services: Vec<String>,
+    pub(crate) instances: Vec<Arc<Instance>>,
+    pub(crate) layers: Vec<(LayerKey, Versioned<Arc<Values>>)>,
+}
+
+/// Why a store could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The folder of the database cannot be made or used.
+    #[error("cannot use the data folder {}: {source}; give `data_dir` a folder this user may write to", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process has the database open.
+    #[error("{} is in use by another control plane; stop that one or give this one its own `data_dir`", .0.display())]
+    InUse(PathBuf),
+    /// The file is damaged, or not a database of Portreeve.
+    #[error(
+        "{} is damaged or not a Portreeve database ({problem}); it was left as it is: put a backup in its place, or move it away to start empty",
+        path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        problem: String,
+    },
+    /// The file was written by a newer Portreeve.
+    #[error(
+        "{} has format {found}, and this version of Portreeve reads up to {known}; it was left as it is: start the newer version again, or move the file away",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The newest format this build reads.
+        known: u64,
+    },
+    /// There is no room left; nothing of the write was kept.
+    #[error("no room is left to write {}; nothing was changed: free some space and try again", .0.display())]
+    Full(PathBuf),
+    /// Reading or writing failed; nothing of the write was kept.
+    #[error("cannot read or write {}: {problem}; nothing was changed", path.display())]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        problem: String,
+    },
+}
