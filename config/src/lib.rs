@@ -14,6 +14,7 @@ mod load;
 mod mend;
 mod render;
 mod route;
+mod schema;
 mod shape;
 mod sidecar;
 mod substitute;
@@ -29,11 +30,12 @@ pub use gateway::{
     AccessLog, AuthConfig, AuthProvider, CacheConfig, ControlPlaneLink, GatewayConfig, Limits, Propagation,
     ServiceConfig, TracingConfig, ZipkinConfig,
 };
-pub use load::{Document, Kind, LoadError, load_document, load_file, parse_document, parse_json};
+pub use load::{Document, Kind, LoadError, check_json, load_document, load_file, parse_document, parse_json};
 pub use render::{Content, PlacedFault};
 pub use route::{
     AuthRule, CacheShare, HeaderMatch, HeaderOps, MethodName, Presence, RetryConfig, RetryOn, Rewrite,
     RouteCache, RouteConfig, RouteMatch,
 };
+pub use schema::schema;
 pub use sidecar::{ReadyCheck, SidecarConfig};
 pub use units::{ByteSize, Period};

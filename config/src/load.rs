@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::render::Content;
 use crate::substitute::{self, Environment};
-use crate::tree::{Found, Node, Position, Spotted, State, Value};
+use crate::tree::{Entry, Found, Node, Position, Spotted, State, Value};
 use crate::{ControlPlaneConfig, Fault, Faults, GatewayConfig, PlacedFault, SidecarConfig};
 use crate::{check, mend, suggest, yaml};
 
@@ -146,10 +146,16 @@ pub fn parse_document<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, 
 /// Deserialises any type from JSON with every fault found, in the words of the file loader: for APIs. The
 /// caller bounds the length. Nothing is replaced from the environment.
 pub fn parse_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Faults> {
+    check_json(json, |_: &T| Faults::default())
+}
+
+/// As [`parse_json`], and `check` adds what is wrong beyond the shape, so that both come in one answer. It may
+/// get a value that was mended to be checked at all; faults of what was mended are not repeated.
+pub fn check_json<T: DeserializeOwned>(json: &[u8], check: impl FnOnce(&T) -> Faults) -> Result<T, Faults> {
     let mut tree: Node = serde_json::from_slice(json)
         .map_err(|fault| Fault::new("", format!("this is not valid JSON: {fault}")))?;
     let spotted = yaml::drop_repeated(&mut tree);
-    typed(tree, spotted, |_: &Node, _: &T| Faults::default())
+    typed(tree, spotted, |_: &Node, value: &T| check(value))
         .map_err(|spotted| Faults(spotted.into_iter().map(|spotted| spotted.fault).collect()))
 }
 
@@ -241,13 +247,11 @@ fn take_kind(tree: &mut Node, spotted: &mut Vec<Spotted>) -> Option<Kind> {
     meant?.parse().ok()
 }
 
-/// Whether nothing was dropped from a mapping itself nor from anywhere in these sections of it: only then can
-/// other sections be blamed for pointing at something that is not there.
+/// Whether nothing was dropped from these sections: only then can others be blamed for pointing at something
+/// that is not there.
 fn is_sound(tree: &Node, sections: &[&str]) -> bool {
-    tree.entries().iter().all(|entry| match sections.contains(&entry.key.as_str()) {
-        true => is_whole(&entry.node),
-        false => entry.node.state == State::Live || entry.key == "kind",
-    })
+    let concerned = |entry: &&Entry| sections.contains(&entry.key.as_str());
+    tree.entries().iter().filter(concerned).all(|entry| is_whole(&entry.node))
 }
 
 fn is_whole(node: &Node) -> bool {
@@ -286,3 +290,6 @@ fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
     File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

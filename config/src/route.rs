@@ -1,9 +1,12 @@
 //! A route as it is written: which requests it takes, what happens to them, and where they go.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{ByteSize, Period};
 
@@ -90,13 +93,36 @@ pub struct RouteMatch {
 pub struct MethodName(pub String);
 
 /// What a header field or query parameter must be.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum HeaderMatch {
     /// Exactly this value.
     Exact(String),
     /// There at all (`true`) or not there (`false`).
     Present(Presence),
+}
+
+/// By hand, because serde's own message for an untagged enum names neither form nor place.
+impl<'de> Deserialize<'de> for HeaderMatch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = HeaderMatch;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("text in quotes, or `{present: true}`")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<HeaderMatch, E> {
+                Ok(HeaderMatch::Exact(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HeaderMatch, A::Error> {
+                Presence::deserialize(MapAccessDeserializer::new(map)).map(HeaderMatch::Present)
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
 }
 
 /// `{present: true}` or `{present: false}`.

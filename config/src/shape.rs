@@ -211,7 +211,12 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             (_, Some(name)) => Some(Choice::of_name(name)),
             (Value::Map(entries), None) => {
                 let mut live = live(entries);
-                live.next().filter(|_| live.next().is_none()).map(Choice::of_entry)
+                let first = live.next();
+                if first.is_none() && !entries.is_empty() {
+                    // What was chosen has been reported and dropped.
+                    return Err(Refusal::new(Why::Hole));
+                }
+                first.filter(|_| live.next().is_none()).map(Choice::of_entry)
             }
             _ => None,
         };

@@ -4,13 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 
 use crate::Fault;
 use crate::tree::{Entry, Node, Position, Spotted, State, Style, Value};
 
 /// Lists and mappings inside each other.
 const DEPTH: usize = 64;
+const TOO_DEEP: &str = "lists and mappings are nested more than 64 deep";
 /// Values in a document, those that aliases copy included.
 const VALUES: usize = 200_000;
 /// Bytes of text that aliases copy.
@@ -21,7 +22,7 @@ const COPIED: usize = 4 * 1024 * 1024;
 pub(crate) fn parse(text: &str) -> Result<(Node, Vec<Spotted>), Spotted> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|fault| syntax(&fault))?;
+        let (event, span) = event.map_err(|fault| syntax(text, &fault))?;
         builder.take(event, bytes(span))?;
     }
     let mut tree = builder.root.unwrap_or_else(Node::null);
@@ -119,7 +120,7 @@ impl Builder {
 
     fn begin(&mut self, value: Value, span: Range<usize>, anchor: usize) -> Result<(), Spotted> {
         if self.open.len() == DEPTH {
-            return Err(at(span, format!("lists and mappings are nested more than {DEPTH} deep")));
+            return Err(at(span, TOO_DEEP));
         }
         self.open.push(Open { node: Node::new(value, span), key: None, anchor });
         Ok(())
@@ -192,9 +193,17 @@ fn refuse_tag(tagged: bool, span: &Range<usize>) -> Result<(), Spotted> {
     Ok(())
 }
 
-fn syntax(fault: &ScanError) -> Spotted {
-    let start = fault.marker().byte_offset().unwrap_or(0);
-    at(start..start, format!("this is not valid YAML: {}", fault.info()))
+fn syntax(text: &str, fault: &ScanError) -> Spotted {
+    let start = text.floor_char_boundary(fault.marker().byte_offset().unwrap_or(0));
+    if *fault.kind() == ErrorKind::RecursionLimitExceeded {
+        return at(start..start, TOO_DEEP);
+    }
+    let spotted = at(start..start, format!("this is not valid YAML: {}", fault.info()));
+    let begin = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    match text[begin..].lines().next().is_some_and(|line| line.contains("${")) {
+        true => spotted.hint("between `{}` or `[]`, a value with `${…}` stands in quotes"),
+        false => spotted,
+    }
 }
 
 fn at(span: Range<usize>, problem: impl Into<String>) -> Spotted {

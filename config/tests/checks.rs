@@ -1,0 +1,311 @@
+//! Every check, by the smallest document that fails it: one fault, at one place.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use portreeve_config::load_document;
+
+/// The only fault of a document, as `path: problem (hint)`.
+fn only_fault(text: &str) -> String {
+    let error = load_document("file.yaml", text).expect_err(text);
+    assert_eq!(error.faults().len(), 1, "{text}\n{error}");
+    error.faults()[0].fault.to_string()
+}
+
+/// Each case is a document after its `kind:` line, the path of its fault, and a part of its words.
+fn check_all(head: &str, cases: &[(&str, &str, &str)]) {
+    for (body, path, words) in cases {
+        let text = format!("{head}{body}\n");
+        let fault = only_fault(&text);
+        assert!(fault.starts_with(&format!("{path}: ")), "{text}\nexpected at {path}, got {fault}");
+        assert!(fault.contains(words), "{text}\nexpected {words:?}, got {fault}");
+    }
+}
+
+#[test]
+fn routes() {
+    let head = "kind: gateway\nservices: {products: {endpoints: [\"127.0.0.1:1\"]}}\nroutes:\n- ";
+    let cases = [
+        ("{name: a b, match: {path: /}, service: products}", "routes[0].name", "`a b` is not a route name"),
+        ("{name: '', match: {path: /}, service: products}", "routes[0].name", "1 to 128"),
+        ("{name: a, match: {path: /}, service: product}", "routes[0].service", "did you mean `products`?"),
+        ("{name: a, match: {path: /}, service: Shop}", "routes[0].service", "`Shop` is not a service name"),
+        (
+            "{name: a, match: {path: /}, service: nowhere}",
+            "routes[0].service",
+            "there is no service `nowhere`",
+        ),
+        ("{name: a, match: {path: /}, service: products, timeout: 0s}", "routes[0].timeout", "longer than"),
+        ("{name: a, match: {path: /}, service: products, timeout: 9000y}", "routes[0].timeout", "at most"),
+        (
+            "{name: a, match: {path: /}, service: products, retry: {attempts: 0}}",
+            "routes[0].retry.attempts",
+            "0",
+        ),
+        (
+            "{name: a, match: {path: /}, service: products, retry: {attempts: 11}}",
+            "routes[0].retry.attempts",
+            "11",
+        ),
+        (
+            "{name: a, match: {path: /}, service: products, auth: required}",
+            "routes[0].auth",
+            "no `auth` section",
+        ),
+        (
+            "{name: a, match: {path: /}, service: products, auth: requird}",
+            "routes[0].auth",
+            "mean `required`?",
+        ),
+        (
+            "{name: a, match: {path: /}, service: products}\n- {name: a, match: {path: /b}, service: products}",
+            "routes[1].name",
+            "another route is called `a`",
+        ),
+    ];
+    // `auth: requird` is taken for `required`, which then has no section: give that one an open gateway.
+    for case in cases {
+        if case.0.contains("requird") {
+            let auth = "auth: {providers: [{issuer: \"http://a\", audiences: [b]}]}\n";
+            check_all(&head.replace("routes:", &format!("{auth}routes:")), &[case]);
+        } else {
+            check_all(head, &[case]);
+        }
+    }
+}
+
+#[test]
+fn matches() {
+    let head = "kind: gateway\ncontrol_plane: {url: \"http://c:1\"}\nroutes: [{name: a, service: s, match: ";
+    for (body, path, words) in [
+        ("{path: x}", "path", "begins with `/`"),
+        ("{path: ''}", "path", "begins with `/`"),
+        ("{path: /a//b}", "path", "`//`"),
+        ("{path: //}", "path", "`//`"),
+        ("{path: /a/../b}", "path", "leads elsewhere"),
+        ("{path: /a/%2e%2E}", "path", "leads elsewhere"),
+        ("{path: /.}", "path", "leads elsewhere"),
+        ("{path: '/a?b=1'}", "path", "ends before `?`"),
+        ("{path: '/a#b'}", "path", "ends before `?`"),
+        ("{path: /a%2}", "path", "two hexadecimal digits"),
+        ("{path: /a%zz/b}", "path", "two hexadecimal digits"),
+        ("{path: /é}", "path", "percent-encode"),
+        ("{path: '/a b'}", "path", "percent-encode"),
+        ("{path: '/a*'}", "path", "whole last segment"),
+        ("{path: '/*/a'}", "path", "whole last segment"),
+        ("{path: '/{id'}", "path", "whole segment"),
+        ("{path: '/a{id}'}", "path", "whole segment"),
+        ("{path: '/{}'}", "path", "is not a placeholder"),
+        ("{path: '/{a-b}'}", "path", "is not a placeholder"),
+        ("{path: '/{*}'}", "path", "is not a placeholder"),
+        ("{path: '/{id}/{id}'}", "path", "twice"),
+        ("{path: /, host: 'shop:80'}", "host", "no port"),
+        ("{path: /, host: 'a.*.b'}", "host", "is not a host name"),
+        ("{path: /, host: '*'}", "host", "is not a host name"),
+        ("{path: /, host: ''}", "host", "is not a host name"),
+        ("{path: /, methods: [get]}", "methods[0]", "write `GET`"),
+        ("{path: /, methods: ['G T']}", "methods[0]", "is not a method"),
+        ("{path: /, methods: [GET, GET]}", "methods[1]", "twice"),
+        ("{path: /, headers: {'a b': x}}", "headers.a b", "is not a header field name"),
+        ("{path: /, headers: {a: \"x\\ny\"}}", "headers.a", "cannot carry"),
+        ("{path: /, headers: {a: ' x'}}", "headers.a", "neither begins nor ends"),
+        ("{path: /, headers: {a: x, A: y}}", "headers.a", "same name"),
+        ("{path: /, headers: {a: 5}}", "headers.a", "text in quotes, or `{present: true}`"),
+        ("{path: /, headers: {a: {presnt: true}}}", "headers.a.presnt", "did you mean `present`?"),
+        ("{path: /, query: {'': x}}", "query", "has a name"),
+    ] {
+        let place = format!("routes[0].match.{path}");
+        check_all(&format!("{head}{body}}}]"), &[("", &place, words)]);
+    }
+}
+
+#[test]
+fn sound_routes_pass() {
+    for path in
+        ["/", "/*", "/a", "/a/", "/a/*", "/a/{id}", "/{a}/{b_2}/*", "/%C3%A9", "/a;v=1,2/b@c:d!$&'()+=~"]
+    {
+        let quoted = path.replace('\'', "''");
+        let text = format!(
+            "kind: gateway\nservices: {{s: {{endpoints: ['127.0.0.1:1']}}}}\n\
+             routes: [{{name: a, service: s, match: {{path: '{quoted}', host: '*.Shop.example'}}}}]"
+        );
+        load_document("file.yaml", &text).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+}
+
+#[test]
+fn parts_of_a_route() {
+    let head = "kind: gateway\ncontrol_plane: {url: \"http://c:1\"}\nroutes: [{name: a, service: s, ";
+    for (body, path, words) in [
+        ("match: {path: /a}, rewrite: {strip_segments: 0}", "rewrite.strip_segments", "changes nothing"),
+        ("match: {path: /a}, rewrite: {strip_segments: 2}", "rewrite.strip_segments", "1 segments to strip"),
+        ("match: {path: /a}, rewrite: {add_prefix: x}", "rewrite.add_prefix", "begins with `/`"),
+        ("match: {path: /a}, rewrite: {add_prefix: /}", "rewrite.add_prefix", "changes nothing"),
+        ("match: {path: /a}, rewrite: {add_prefix: /x/}", "rewrite.add_prefix", "write `/x`"),
+        ("match: {path: '/{a}'}, rewrite: {add_prefix: '/{a}'}", "rewrite.add_prefix", "placeholders"),
+        ("match: {path: /a}, rewrite: {path: x}", "rewrite.path", "begins with `/`"),
+        ("match: {path: /a}, rewrite: {path: '/{*}'}", "rewrite.path", "has none"),
+        ("match: {path: /a/*}, rewrite: {path: '/{*}/b'}", "rewrite.path", "whole last segment"),
+        ("match: {path: '/{order}'}, rewrite: {path: '/{ordre}'}", "rewrite.path", "did you mean `{order}`?"),
+        ("match: {path: '/{a}'}, rewrite: {path: '/b{'}", "rewrite.path", "come in pairs"),
+        ("match: {path: '/{a}'}, rewrite: {path: '/../{a}'}", "rewrite.path", "leads elsewhere"),
+        ("match: {path: /a}, rewrite: {add_prefix: /x, path: /y}", "rewrite", "exactly one of"),
+        ("match: {path: /a}, rewrite: path", "rewrite", "needs a value"),
+        ("match: {path: /a}, request_headers: {remove: [Host]}", "request_headers.remove[0]", "itself"),
+        ("match: {path: /a}, request_headers: {set: {TE: x}}", "request_headers.set.TE", "itself"),
+        ("match: {path: /a}, response_headers: {add: {'': x}}", "response_headers.add", "not a header"),
+        ("match: {path: /a}, response_headers: {set: {a: é}}", "response_headers.set.a", "cannot carry"),
+        ("match: {path: /a}, auth: none, cache: {ttl: 0s}", "cache.ttl", "longer than nothing"),
+        ("match: {path: /a}, auth: none, cache: {ttl: 1s, max_entry: 0B}", "cache.max_entry", "more than 0"),
+        ("match: {path: /a}, cache: {ttl: 1s}", "cache.share", "who may be given"),
+        ("match: {path: /a}, auth: none, cache: {ttl: 1s, tags: ['{id}']}", "cache.tags[0]", "no `{id}`"),
+        ("match: {path: /a}, auth: none, cache: {ttl: 1s, tags: ['']}", "cache.tags[0]", "1 to 256"),
+        ("match: {path: /a, methods: [PUT]}, auth: none, cache: {ttl: 1s}", "cache", "does not take GET"),
+        ("match: {path: '/a/*'}, invalidates: ['o:{*}']", "invalidates[0]", "no `{*}`"),
+        ("match: {path: /a}, invalidates: ['a b']", "invalidates[0]", "without space"),
+        ("match: {path: /a}, max_body: 5", "max_body", "has no unit"),
+    ] {
+        let place = format!("routes[0].{path}");
+        check_all(&format!("{head}{body}}}]"), &[("", &place, words)]);
+    }
+}
+
+#[test]
+fn gateways() {
+    check_all(
+        "kind: gateway\n",
+        &[
+            ("listen: localhost:80", "listen", "127.0.0.1:80"),
+            ("listen: ':8080'", "listen", "127.0.0.1:8080"),
+            ("admin: '127.0.0.1'", "admin", "not an address to listen on"),
+            ("admin: 0.0.0.0:19091", "admin", "`listen` uses port 19091 already"),
+            ("workers: 0", "workers", "1 to 1024"),
+            ("workers: 2000", "workers", "1 to 1024"),
+            ("state_dir: ''", "state_dir", "empty"),
+            ("access_log: {file: ''}", "access_log.file", "empty"),
+            ("access_log: {off: 1}", "access_log.off", "takes no value"),
+            ("control_plane: {url: 'https://c:1'}", "control_plane.url", "begins with `http://`"),
+            ("control_plane: {url: 'http://c:1/v1'}", "control_plane.url", "no path"),
+            ("control_plane: {url: 'http://:1'}", "control_plane.url", "no sound host"),
+            ("control_plane: {url: 'http://c:0'}", "control_plane.url", "no sound host"),
+            ("control_plane: {url: 'http://c', node: a/b}", "control_plane.node", "not a name for a node"),
+            ("services: {s: {endpoints: []}}", "services.s.endpoints", "needs an endpoint"),
+            ("services: {s: {endpoints: ['db:80']}}", "services.s.endpoints[0]", "names are not resolved"),
+            ("services: {s: {endpoints: ['x']}}", "services.s.endpoints[0]", "is not an address"),
+            ("services: {s: {endpoints: ['1.1.1.1:0']}}", "services.s.endpoints[0]", "port 0"),
+            ("services: {s: {endpoints: ['0.0.0.0:1']}}", "services.s.endpoints[0]", "one host"),
+            ("services: {s: {endpoints: ['[::1]:1', '[::1]:1']}}", "services.s.endpoints[1]", "twice"),
+            ("services: {1s: {endpoints: ['[::1]:1']}}", "services.1s", "is not a service name"),
+            ("tracing: {sample: 1.5}", "tracing.sample", "0.0 to 1.0"),
+            ("tracing: {sample: .nan}", "tracing.sample", "0.0 to 1.0"),
+            ("tracing: {service_name: ' '}", "tracing.service_name", "empty"),
+            ("tracing: {zipkin: {endpoint: 'zipkin:9411'}}", "tracing.zipkin.endpoint", "begins with"),
+            ("tracing: {propagation: b4}", "tracing.propagation", "did you mean `b3`?"),
+            ("limits: {header_count: 0}", "limits.header_count", "more than 0"),
+            ("limits: {connections: 0}", "limits.connections", "more than 0"),
+            ("limits: {header_bytes: 1GiB}", "limits.header_bytes", "at most 16MiB"),
+            ("limits: {header_timeout: 0s}", "limits.header_timeout", "longer than nothing"),
+            ("limits: {drain: 2d}", "limits.drain", "at most 1day"),
+            ("cache: {max_size: lots}", "cache.max_size", "is not a size"),
+        ],
+    );
+}
+
+#[test]
+fn providers() {
+    let head = "kind: gateway\nauth: {providers: [{";
+    for (body, path, words) in [
+        ("issuer: '', audiences: [a], jwks_url: 'http://k/'", "issuer", "empty"),
+        ("issuer: x, audiences: [a]", "issuer", "cannot be discovered"),
+        ("issuer: 'http://x', audiences: []", "audiences", "at least one"),
+        ("issuer: 'http://x', audiences: ['']", "audiences[0]", "empty"),
+        ("issuer: 'http://x', audiences: [a], jwks_url: 'ftp://k'", "jwks_url", "begins with"),
+        ("issuer: 'http://x', audiences: [a], jwks_url: 'http://u:secret@k'", "jwks_url", "no user name"),
+        (
+            "issuer: 'http://x', audiences: [a], discovery_url: 'lb://auth:1/'",
+            "discovery_url",
+            "without a port",
+        ),
+        (
+            "issuer: 'http://x', audiences: [a], discovery_url: 'lb://auth/'",
+            "discovery_url",
+            "no service `auth`",
+        ),
+        ("issuer: 'http://x', audiences: [a], algorithms: []", "algorithms", "without an algorithm"),
+        ("issuer: 'http://x', audiences: [a], algorithms: [HS256]", "algorithms[0]", "symmetric"),
+        ("issuer: 'http://x', audiences: [a], algorithms: [None]", "algorithms[0]", "nobody signed"),
+        ("issuer: 'http://x', audiences: [a], algorithms: [RS265]", "algorithms[0]", "did you mean `RS256`?"),
+        ("issuer: 'http://x', audiences: [a], leeway: 1h", "leeway", "at most 10m"),
+        ("issuer: 'http://x', audiences: [a], refresh: 0s", "refresh", "longer than nothing"),
+        (
+            "issuer: 'http://x', audiences: [a], claims_to_headers: {sub: Host}",
+            "claims_to_headers.sub",
+            "itself",
+        ),
+        (
+            "issuer: 'http://x', audiences: [a], claims_to_headers: {sub: X-A, email: x-a}",
+            "claims_to_headers.sub",
+            "another claim",
+        ),
+        (
+            "issuer: 'http://x', audiences: [a]}, {issuer: 'http://x', audiences: [a]",
+            "../providers[1].issuer",
+            "another provider",
+        ),
+    ] {
+        let place = match path.strip_prefix("../") {
+            Some(path) => format!("auth.{path}"),
+            None => format!("auth.providers[0].{path}"),
+        };
+        check_all(&format!("{head}{body}}}]}}"), &[("", &place, words)]);
+    }
+    let none = "kind: gateway\nauth: {providers: []}";
+    assert!(only_fault(none).contains("no token is ever accepted"));
+    let realm = "kind: gateway\nauth: {realm: 'a\"b', providers: [{issuer: 'http://x', audiences: [a]}]}";
+    assert!(only_fault(realm).starts_with("auth.realm: "));
+}
+
+#[test]
+fn sidecars() {
+    check_all(
+        "kind: sidecar\n",
+        &[
+            ("app: 127.0.0.1:1\nservice: A", "service", "is not a service name"),
+            ("service: a\napp: 127.0.0.1:0", "app", "port 0"),
+            ("service: a\napp: 127.0.0.1:1\ninstance: a/b", "instance", "not a name for an instance"),
+            ("service: a\napp: 127.0.0.1:1\nprofile: a.b", "profile", "is not a profile name"),
+            ("service: a\napp: 127.0.0.1:1\ninbound: 0.0.0.0:1", "inbound", "`app` uses port 1 already"),
+            ("service: a\napp: 127.0.0.1:1\noutbound: x", "outbound", "not an address to listen on"),
+            ("service: a\napp: 127.0.0.1:1\nworkers: 0", "workers", "1 to 1024"),
+            ("service: a\napp: 127.0.0.1:1\nready: {path: healthz}", "ready.path", "begins with `/`"),
+            ("service: a\napp: 127.0.0.1:1\nready: {path: /*}", "ready.path", "no placeholders"),
+            ("service: a\napp: 127.0.0.1:1\nready: {timeout: 0s}", "ready.timeout", "longer than nothing"),
+            ("service: a\napp: 127.0.0.1:1\nlease: 500ms", "lease", "1 s to 10 min"),
+            ("service: a\napp: 127.0.0.1:1\nlease: 11m", "lease", "1 s to 10 min"),
+            ("service: a\napp: 127.0.0.1:1\nlimits: {connections: 0}", "limits.connections", "more than 0"),
+        ],
+    );
+}
+
+#[test]
+fn control_planes() {
+    check_all(
+        "kind: control-plane\n",
+        &[
+            ("listen: 7070", "listen", "127.0.0.1:7070"),
+            ("data_dir: ''", "data_dir", "empty"),
+            ("trace_spans: 0", "trace_spans", "1 to"),
+            ("seed: {services: [a, a]}", "seed.services[1]", "twice"),
+            ("seed: {services: [A]}", "seed.services[0]", "is not a service name"),
+            (
+                "seed: {services: [a], routes: [{name: r, match: {path: /}, service: b}]}",
+                "seed.routes[0].service",
+                "there is no service `b`",
+            ),
+            ("seed: {config: {A: {}}}", "seed.config.A", "is not a service name"),
+            ("seed: {config: {a: {b.c: {}}}}", "seed.config.a.b.c", "is not a profile name"),
+            ("seed: {config: {a: {b: {'c d': x}}}}", "seed.config.a.b.c d", "is not a configuration key"),
+            ("seed: {config: {a: {b: {c: \"x\\0\"}}}}", "seed.config.a.b.c", "NUL"),
+            ("seed: {config: {a: {b: {c: [1]}}}}", "seed.config.a.b.c", "expected text, found a list"),
+        ],
+    );
+}
