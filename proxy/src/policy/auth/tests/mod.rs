@@ -145,7 +145,6 @@ pub(super) enum Answer {
     Body(String),
     After(Duration, String),
     Failure(u16),
-    Silence,
 }
 
 /// The network: gives its answers in turn, the last one for ever, and notes what was asked for.
@@ -187,7 +186,6 @@ impl KeyFetch for Network {
                 Answer::Failure(status) => {
                     Err(FetchError::Status { url, status: http::StatusCode::from_u16(status).unwrap() })
                 }
-                Answer::Silence => std::future::pending().await,
             }
         })
     }
