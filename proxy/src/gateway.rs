@@ -1,0 +1,304 @@
+//! A whole gateway: listener, admin listener, routes from file and control plane, spans, log. What the binary's
+//! `gateway` command runs, and what an embedder starts.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use portreeve_config::wire::NodeKind;
+use portreeve_config::{ControlPlaneLink, Document, Faults, GatewayConfig, TracingConfig};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::access_log::AccessLog;
+use crate::client::{Client, FetchError};
+use crate::metrics::{Exposition, PlaneStats, RouteStats, encode};
+use crate::plane::Plane;
+use crate::policy::auth::KeySources;
+use crate::policy::cache::ResponseCache;
+use crate::policy::headers::Forwarding;
+use crate::policy::trace::Sampler;
+use crate::reload::{Live, Reloader, SaveFault, SavedState, Session, SessionSettings, watch_file};
+use crate::server::{AdminServer, ListenError, Report, Server, ServerSettings};
+use crate::snapshot::Snapshot;
+use crate::telemetry::{SpanSink, TelemetryFault, ZipkinExport, ZipkinSink};
+
+/// Why a gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot be put in force.
+    #[error("the configuration has faults: {0}")]
+    Config(#[from] Faults),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The state folder cannot be used.
+    #[error(transparent)]
+    State(#[from] SaveFault),
+    /// The access log cannot be opened.
+    #[error("the access log {path} cannot be opened: {source}")]
+    AccessLog {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Spans cannot be exported.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryFault),
+    /// The client for keys, spans and the control plane cannot be made.
+    #[error(transparent)]
+    Client(#[from] FetchError),
+    /// The file cannot be watched.
+    #[error("{path} cannot be watched for changes: {source}")]
+    Watch {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: notify::Error,
+    },
+}
+
+/// A running gateway.
+pub struct Gateway {
+    server: Server,
+    admin: AdminServer,
+    plane: Arc<Plane>,
+    state: Arc<Shown>,
+    spans: Option<Arc<dyn SpanSink>>,
+    files: mpsc::Sender<(GatewayConfig, oneshot::Sender<Result<(), Faults>>)>,
+    tasks: Vec<JoinHandle<()>>,
+    drain: Duration,
+}
+
+impl Gateway {
+    /// Starts a gateway on the caller's tokio runtime, which carries its errands; traffic has threads of its own.
+    /// Serving begins before the control plane is reached, with what the last run kept.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub async fn start(config: GatewayConfig) -> Result<Self, StartError> {
+        let faults = portreeve_config::check::gateway(&config);
+        faults.into_result(())?;
+        let workers = config.workers.unwrap_or_else(cores);
+        let live = Live::new(Snapshot::empty(workers));
+        let client = Client::new(Arc::clone(&live) as _)?;
+        let spans = span_sink(&config.tracing, config.control_plane.as_ref(), &client, "gateway")?;
+        let plane = Arc::new(gateway_plane(&config, workers, &spans)?);
+        let keys = KeySources::new(Arc::new(client.clone()), Handle::current());
+        let node = node_name(&config);
+        let saved =
+            config.state_dir.as_deref().map(|folder| SavedState::in_folder(folder, &node)).transpose()?;
+        let reloader =
+            Reloader::start(config.clone(), Arc::clone(&live), keys, Arc::clone(&plane.stats), saved)?;
+
+        let settings = ServerSettings {
+            listen: address(&config.listen, "listen")?,
+            workers,
+            limits: config.limits.clone(),
+        };
+        let server = Server::start(&settings, &plane, &live)?;
+        let state = Arc::new(Shown { plane: Arc::clone(&plane), live });
+        let admin = AdminServer::start(address(&config.admin, "admin")?, Arc::clone(&state) as _).await?;
+
+        let (events, heard) = mpsc::channel(256);
+        let session = config.control_plane.as_ref().map(|link| {
+            let settings = SessionSettings {
+                url: link.url.clone(),
+                node,
+                kind: NodeKind::Gateway,
+                config: None,
+                renew_every: Duration::from_secs(1),
+            };
+            Session::start(client, settings, reloader.revision(), events)
+        });
+        let (files, changed) = mpsc::channel(4);
+        let tasks = vec![tokio::spawn(reloader.run(session, heard, changed))];
+        Ok(Self { server, admin, plane, state, spans, files, tasks, drain: config.limits.drain.get() })
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Where `/metrics`, `/livez` and `/readyz` are.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
+    /// Puts another configuration in force: its routes, fixed services and `auth`. Everything else in it takes
+    /// effect at the next start.
+    ///
+    /// # Errors
+    /// Every fault; nothing has changed then.
+    pub async fn apply(&self, config: GatewayConfig) -> Result<(), Faults> {
+        apply(&self.files, config).await
+    }
+
+    /// Follows a file: whenever it changes and is in order it is put in force, when it has faults they are logged
+    /// and what is in force stays.
+    ///
+    /// # Errors
+    /// [`StartError::Watch`].
+    pub fn follow(&mut self, path: &Path) -> Result<(), StartError> {
+        let mut watch =
+            watch_file(path).map_err(|source| StartError::Watch { path: path.to_owned(), source })?;
+        let (path, files) = (path.to_owned(), self.files.clone());
+        self.tasks.push(tokio::spawn(async move {
+            let mut last = std::fs::read(&path).ok();
+            while watch.changed().await.is_some() {
+                let now = std::fs::read(&path).ok();
+                if now.is_some() && now != last {
+                    last = now;
+                    take_file(&path, &files).await;
+                }
+            }
+        }));
+        Ok(())
+    }
+
+    /// Stops: readiness goes, connections finish what they carry for at most `limits.drain`, spans are sent.
+    pub async fn shutdown(self) {
+        let Self { server, admin, plane, state, spans, tasks, drain, files } = self;
+        drop(files);
+        server.drain(drain).await;
+        tasks.iter().for_each(JoinHandle::abort);
+        if let Some(spans) = spans {
+            spans.flush(Duration::from_secs(1)).await;
+        }
+        drop((admin, state, plane));
+    }
+}
+
+async fn apply(
+    files: &mpsc::Sender<(GatewayConfig, oneshot::Sender<Result<(), Faults>>)>,
+    config: GatewayConfig,
+) -> Result<(), Faults> {
+    portreeve_config::check::gateway(&config).into_result(())?;
+    let (told, outcome) = oneshot::channel();
+    // The reloader ends only with the gateway.
+    let _ = files.send((config, told)).await;
+    outcome.await.unwrap_or(Ok(()))
+}
+
+async fn take_file(path: &Path, files: &mpsc::Sender<(GatewayConfig, oneshot::Sender<Result<(), Faults>>)>) {
+    let config = match portreeve_config::load_file(path) {
+        Ok(Document::Gateway(config)) => *config,
+        Ok(_) => {
+            return tracing::error!(path = %path.display(), "the file is no longer of `kind: gateway`; it is not used");
+        }
+        Err(error) => {
+            return tracing::error!(
+                "{} was changed and has faults; what is in force stays\n{error}",
+                path.display()
+            );
+        }
+    };
+    if apply(files, config).await.is_ok() {
+        tracing::info!(path = %path.display(), "the changed file is in force");
+    }
+}
+
+fn gateway_plane(
+    config: &GatewayConfig,
+    workers: usize,
+    spans: &Option<Arc<dyn SpanSink>>,
+) -> Result<Plane, StartError> {
+    let stats = Arc::new(PlaneStats::default());
+    let log = AccessLog::open(&config.access_log, workers, Arc::clone(&stats))
+        .map_err(|source| StartError::AccessLog { path: format!("{:?}", config.access_log), source })?;
+    Ok(Plane {
+        role: "gateway",
+        name: config.tracing.service_name.as_deref().unwrap_or("gateway").into(),
+        realm: config.auth.as_ref().map_or_else(String::new, |auth| auth.realm.clone()),
+        forwarding: Forwarding::Replace,
+        sampler: Sampler::new(config.tracing.sample),
+        propagation: config.tracing.propagation,
+        spans: spans.clone(),
+        cache: ResponseCache::new(config.cache.max_size.get()),
+        stats,
+        unrouted: Arc::new(RouteStats::new(workers)),
+        log,
+    })
+}
+
+/// Where spans go: to the configured collector, else to the control plane's store, else nowhere.
+///
+/// # Errors
+/// [`TelemetryFault`] when the endpoint cannot be one.
+pub fn span_sink(
+    tracing: &TracingConfig,
+    control_plane: Option<&ControlPlaneLink>,
+    client: &Client,
+    service: &str,
+) -> Result<Option<Arc<dyn SpanSink>>, TelemetryFault> {
+    let configured = tracing.zipkin.as_ref().map(|zipkin| zipkin.endpoint.clone());
+    let embedded = || control_plane.map(|link| format!("{}/api/v2/spans", link.url.trim_end_matches('/')));
+    let Some(endpoint) = configured.or_else(embedded) else { return Ok(None) };
+    let service = tracing.service_name.as_deref().unwrap_or(service).to_owned();
+    let export = ZipkinExport { endpoint, service, address: None };
+    Ok(Some(ZipkinSink::start(export, client.clone(), &Handle::current())?))
+}
+
+fn node_name(config: &GatewayConfig) -> String {
+    let named = config.control_plane.as_ref().and_then(|link| link.node.clone());
+    named.unwrap_or_else(|| format!("gateway-{}", host_name()))
+}
+
+/// This machine's name, for names of nodes.
+pub fn host_name() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_str().unwrap_or("localhost").to_owned()
+}
+
+fn address(text: &str, field: &str) -> Result<SocketAddr, Faults> {
+    let fault = |_| {
+        portreeve_config::Fault::new(field, format!("`{text}` is not an address such as `127.0.0.1:8080`"))
+    };
+    text.parse().map_err(fault).map_err(Faults::from)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
+/// What the admin listener shows of a gateway.
+struct Shown {
+    plane: Arc<Plane>,
+    live: Arc<Live>,
+}
+
+impl Report for Shown {
+    fn metrics(&self) -> String {
+        encode(vec![exposition(&self.plane, &self.live)])
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match self.live.load().routes.is_empty() {
+            true => Err("there are no routes yet".to_owned()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What a scrape reads of one plane.
+pub fn exposition(plane: &Plane, live: &Live) -> Exposition {
+    let snapshot = live.load();
+    let mut routes: Vec<_> = snapshot
+        .routes
+        .iter()
+        .map(|route| (Arc::clone(&route.name), Arc::clone(&route.service), Arc::clone(&route.stats)))
+        .collect();
+    routes.push(("none".into(), "none".into(), Arc::clone(&plane.unrouted)));
+    Exposition {
+        plane: plane.role,
+        stats: Arc::clone(&plane.stats),
+        routes,
+        revision: snapshot.revision,
+        cache: plane.cache.size(),
+        spans_dropped: plane.spans.as_ref().map_or(0, |spans| spans.dropped()),
+    }
+}

@@ -1,0 +1,104 @@
+//! Answers on their way into the cache, and out of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{StatusCode, response};
+
+use super::{CACHE_STATUS, Exchange};
+use crate::plane::Plane;
+use crate::policy::cache::{Lookup, Stamp, StorePlan, StoredResponse};
+
+/// Collects an answer's body while it goes to the client; kept only when all of it came.
+pub struct Fill {
+    plane: Arc<Plane>,
+    lookup: Lookup,
+    response: StoredResponse,
+    body: BytesMut,
+    max: usize,
+}
+
+impl Fill {
+    pub(super) fn new(
+        plane: Arc<Plane>,
+        lookup: Lookup,
+        plan: StorePlan,
+        answer: &response::Parts,
+        max: usize,
+    ) -> Self {
+        let now = Instant::now();
+        let response = StoredResponse {
+            status: answer.status,
+            headers: without_own_fields(&answer.headers),
+            body: Bytes::new(),
+            born: now.checked_sub(plan.age).unwrap_or(now),
+            expires: now + plan.fresh_for,
+            vary: plan.vary,
+            stamp: Stamp::default(),
+        };
+        Self { plane, lookup, response, body: BytesMut::new(), max }
+    }
+
+    /// Takes one piece of the body. `false` when the answer has become too large to keep.
+    pub fn push(&mut self, piece: &[u8]) -> bool {
+        if self.body.len() + piece.len() > self.max {
+            return false;
+        }
+        self.body.extend_from_slice(piece);
+        true
+    }
+
+    /// The whole body has come: the answer is kept.
+    pub fn complete(self) {
+        let response = StoredResponse { body: self.body.freeze(), ..self.response };
+        self.plane.cache.keep(&self.lookup, response);
+    }
+}
+
+/// A kept answer as the client gets it: with its age (RFC 9111, 5.1) and its source (RFC 9211), or just 304 when
+/// the client has it already.
+pub fn from_cache(
+    exchange: &mut Exchange,
+    stored: &StoredResponse,
+    request: &HeaderMap,
+) -> (StatusCode, HeaderMap, Bytes) {
+    let now = Instant::now();
+    let mut headers = stored.headers.clone();
+    headers.insert(header::AGE, HeaderValue::from(now.saturating_duration_since(stored.born).as_secs()));
+    let fresh_for = stored.expires.saturating_duration_since(now).as_secs();
+    let text = format!("{}; hit; ttl={fresh_for}", exchange.pinned.plane.name);
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.append(CACHE_STATUS, value);
+    }
+    let (status, body) = match is_unchanged(request, &stored.headers) {
+        true => {
+            headers.remove(header::CONTENT_LENGTH);
+            (StatusCode::NOT_MODIFIED, Bytes::new())
+        }
+        false => (stored.status, stored.body.clone()),
+    };
+    exchange.answered_from_cache(status);
+    (status, headers, body)
+}
+
+/// `Cache-Status` and `Age` are said anew with every answer from memory.
+fn without_own_fields(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    headers.remove(CACHE_STATUS);
+    headers.remove(header::AGE);
+    headers
+}
+
+/// Weak comparison of `If-None-Match` (RFC 9110, 13.1.2).
+fn is_unchanged(request: &HeaderMap, stored: &HeaderMap) -> bool {
+    let Some(etag) = stored.get(header::ETAG).and_then(|etag| etag.to_str().ok()) else { return false };
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    request
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
+}

@@ -1,0 +1,176 @@
+//! Answers kept in memory: which may be, for whom, for how long, and when a write makes them stale (RFC 9111).
+//!
+//! A route opts in with a time to live. A look-up notes the time on the [`TagClock`] before the upstream is
+//! asked; whatever a write made stale since then is neither given out nor kept, so an answer that was under way
+//! while its subject changed can never be given to anyone later.
+
+mod rules;
+mod store;
+mod tags;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderMap;
+use portreeve_config::{CacheShare, Fault, Faults, RouteConfig};
+
+pub use rules::{Bypass, RequestRule, StorePlan};
+pub use store::{ResponseCache, StoredResponse};
+pub use tags::{Stamp, TagClock};
+
+use crate::policy::routing::Captures;
+use crate::policy::template::Template;
+
+/// A route's `cache` section, compiled.
+#[derive(Clone, Debug)]
+pub struct CacheRule {
+    ttl: Duration,
+    share: CacheShare,
+    tags: Vec<Template>,
+    max_entry: usize,
+}
+
+/// One look-up: what was asked for, and when. Kept until the answer is there.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    key: Arc<str>,
+    tags: Vec<u64>,
+    stamp: Stamp,
+}
+
+/// Who and what is asking; every part is in the key.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Names the route and its exact configuration, so that a changed route never gives old answers.
+    pub route: &'a str,
+    /// The host without port.
+    pub host: &'a str,
+    /// The canonical path.
+    pub path: &'a str,
+    /// The query.
+    pub query: Option<&'a str>,
+    /// Issuer and subject of a verified token.
+    pub identity: Option<(&'a str, &'a str)>,
+}
+
+impl CacheRule {
+    /// Compiles a route's section; `names` are its path's placeholders.
+    pub fn compile(
+        route: &RouteConfig,
+        names: &[Box<str>],
+        needs_token: bool,
+    ) -> Result<Option<Self>, Faults> {
+        let Some(cache) = &route.cache else { return Ok(None) };
+        let mut faults = Faults::default();
+        if cache.share.is_none() && needs_token {
+            let hint = "write `share: per_subject`, or `share: everyone` if the answer is the same for all";
+            faults.push(
+                Fault::new("cache.share", "the route wants a token but does not say who may share")
+                    .hint(hint),
+            );
+        }
+        let tags = compile_tags("cache.tags", &cache.tags, names, &mut faults);
+        faults.into_result(Some(Self {
+            ttl: cache.ttl.get(),
+            share: cache.share.unwrap_or(CacheShare::Everyone),
+            tags,
+            max_entry: usize::try_from(cache.max_entry.get()).unwrap_or(usize::MAX),
+        }))
+    }
+
+    /// Names what is asked for.
+    pub fn lookup(&self, asked: Asked<'_>, captures: &Captures, clock: &TagClock) -> Lookup {
+        let identity = match self.share {
+            CacheShare::Everyone => None,
+            CacheShare::PerSubject => asked.identity,
+        };
+        Lookup {
+            key: key(asked, identity),
+            tags: self.tags.iter().map(|tag| clock.slot(&tag.fill(asked.path, captures))).collect(),
+            stamp: clock.now(),
+        }
+    }
+
+    /// Whether an answer may be kept, and for how long.
+    pub fn plan(
+        &self,
+        status: http::StatusCode,
+        request: &HeaderMap,
+        response: &HeaderMap,
+    ) -> Option<StorePlan> {
+        rules::plan(status, request, response, self.ttl, self.share)
+    }
+
+    /// The largest body that is kept, in bytes.
+    pub fn max_entry(&self) -> usize {
+        self.max_entry
+    }
+}
+
+/// Compiles `invalidates` or `tags`.
+pub fn compile_tags(
+    place: &str,
+    written: &[String],
+    names: &[Box<str>],
+    faults: &mut Faults,
+) -> Vec<Template> {
+    let mut tags = Vec::with_capacity(written.len());
+    for (index, text) in written.iter().enumerate() {
+        match Template::compile(text, names) {
+            Ok(template) => tags.push(template),
+            Err(name) => faults.push(
+                Fault::new(format!("{place}[{index}]"), format!("the route's path has no `{{{name}}}`"))
+                    .hint("name a placeholder of `match.path`"),
+            ),
+        }
+    }
+    tags
+}
+
+fn key(asked: Asked<'_>, identity: Option<(&str, &str)>) -> Arc<str> {
+    let (issuer, subject) = identity.unwrap_or_default();
+    // Lengths in front, so that no choice of parts can look like another.
+    format!(
+        "{}:{}:{}:{}:{}|{}{}{}{}{}?{}",
+        asked.route.len(),
+        issuer.len(),
+        subject.len(),
+        asked.host.len(),
+        asked.path.len(),
+        asked.route,
+        issuer,
+        subject,
+        asked.host,
+        asked.path,
+        asked.query.unwrap_or_default()
+    )
+    .into()
+}
+
+impl Lookup {
+    /// Whether an answer that was asked for at `stamp` is still true.
+    fn is_current(&self, clock: &TagClock, stamp: Stamp) -> bool {
+        self.tags.iter().all(|slot| clock.is_unchanged(*slot, stamp))
+    }
+}
+
+impl ResponseCache {
+    /// The kept answer, if it is fresh, still true, and made for the same request headers.
+    pub fn find(&self, lookup: &Lookup, request: &HeaderMap) -> Option<Arc<StoredResponse>> {
+        let stored = self.get(&lookup.key)?;
+        let usable = stored.expires > Instant::now()
+            && stored.vary.iter().all(|(name, value)| request.get(name) == value.as_ref())
+            && lookup.is_current(&self.clock, stored.stamp);
+        usable.then_some(stored)
+    }
+
+    /// Keeps an answer, unless a write has made it stale while it was under way.
+    pub fn keep(&self, lookup: &Lookup, response: StoredResponse) {
+        if lookup.is_current(&self.clock, lookup.stamp) {
+            self.insert(Arc::clone(&lookup.key), StoredResponse { stamp: lookup.stamp, ..response });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

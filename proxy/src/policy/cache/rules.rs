@@ -1,0 +1,114 @@
+//! RFC 9111's rules, as far as a shared cache with a time to live of its own needs them.
+
+use std::time::Duration;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use portreeve_config::CacheShare;
+
+/// Why a request is not answered from the cache although its route has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bypass {
+    /// Its method is not GET or HEAD.
+    Method,
+    /// The client wants no kept answer (`Cache-Control: no-cache` or `no-store`), or part of one (`Range`).
+    Request,
+}
+
+/// What a request wants of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestRule {
+    /// Set when a kept answer must not be given.
+    pub bypass: Option<Bypass>,
+    /// Whether the answer may be kept.
+    pub may_store: bool,
+}
+
+impl RequestRule {
+    /// Reads method and header fields.
+    pub fn of(method: &Method, headers: &HeaderMap) -> Self {
+        let get = *method == Method::GET;
+        if !get && *method != Method::HEAD {
+            return Self { bypass: Some(Bypass::Method), may_store: false };
+        }
+        let no_store = has_directive(headers, "no-store");
+        let partial = headers.contains_key(header::RANGE);
+        let fresh = has_directive(headers, "no-cache") || directive(headers, "max-age") == Some(0);
+        let bypass = (no_store || partial || fresh).then_some(Bypass::Request);
+        Self { bypass, may_store: get && !no_store && !partial }
+    }
+}
+
+/// How an answer will be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorePlan {
+    /// For how long.
+    pub fresh_for: Duration,
+    /// How old it was already when it came.
+    pub age: Duration,
+    /// The request fields it was chosen by.
+    pub vary: Vec<(HeaderName, Option<HeaderValue>)>,
+}
+
+/// Whether and how an answer may be kept. Only whole 200 answers are; what the origin says can shorten the
+/// route's time to live and never lengthens it.
+pub(super) fn plan(
+    status: StatusCode,
+    request: &HeaderMap,
+    response: &HeaderMap,
+    ttl: Duration,
+    share: CacheShare,
+) -> Option<StorePlan> {
+    let private = has_directive(response, "private") && share == CacheShare::Everyone;
+    let refused = private
+        || has_directive(response, "no-store")
+        || has_directive(response, "no-cache")
+        || response.contains_key(header::SET_COOKIE);
+    if status != StatusCode::OK || refused {
+        return None;
+    }
+    let age = response.get(header::AGE).and_then(|age| age.to_str().ok()?.parse().ok()).unwrap_or(0);
+    let said = directive(response, "s-maxage").or_else(|| directive(response, "max-age"));
+    let fresh_for = said.map_or(ttl, |seconds| ttl.min(Duration::from_secs(seconds.saturating_sub(age))));
+    let vary = vary(request, response)?;
+    (!fresh_for.is_zero()).then_some(StorePlan { fresh_for, age: Duration::from_secs(age), vary })
+}
+
+/// The fields named by `Vary` with the request's values; `None` for `*` or a field that stands more than once,
+/// which no comparison of single values could tell apart.
+fn vary(request: &HeaderMap, response: &HeaderMap) -> Option<Vec<(HeaderName, Option<HeaderValue>)>> {
+    let mut fields = Vec::new();
+    for value in response.get_all(header::VARY) {
+        for name in value.to_str().ok()?.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok().filter(|_| name != "*")?;
+            let mut values = request.get_all(&name).iter();
+            let value = values.next().cloned();
+            if values.next().is_some() {
+                return None;
+            }
+            fields.push((name, value));
+        }
+    }
+    Some(fields)
+}
+
+fn directives(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(header::CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+fn has_directive(headers: &HeaderMap, wanted: &str) -> bool {
+    directives(headers)
+        .any(|given| given.split('=').next().is_some_and(|name| name.eq_ignore_ascii_case(wanted)))
+}
+
+fn directive(headers: &HeaderMap, wanted: &str) -> Option<u64> {
+    directives(headers).find_map(|given| {
+        let (name, value) = given.split_once('=')?;
+        name.eq_ignore_ascii_case(wanted).then(|| value.trim_matches('"').parse().unwrap_or(0))
+    })
+}

@@ -1,0 +1,160 @@
+//! The header fields of a message on its way through: what ends here, what is added, what a route changes.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use portreeve_config::{Fault, Faults, HeaderOps};
+
+/// Fields that belong to one connection and are never passed on (RFC 9110, 7.6.1).
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+];
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What is said to the next hop about where a request came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarding {
+    /// The peer is a client: its own word is dropped and replaced by what the socket says.
+    Replace,
+    /// The peer is a gateway or the service itself (a sidecar's case): the fields pass unchanged.
+    Keep,
+}
+
+/// Takes away what ends at this hop, fields named by `Connection` included. Those that every request needs
+/// (`Host`, `Authorization`, lengths) cannot be named away.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            .filter(|name| !matches!(*name, header::HOST | header::AUTHORIZATION | header::CONTENT_LENGTH))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Takes away every field whose name is one of those.
+pub fn remove_where(headers: &mut HeaderMap, mut goes: impl FnMut(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| goes(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// Says where the request came from.
+pub fn set_forwarded(headers: &mut HeaderMap, forwarding: Forwarding, peer: IpAddr) {
+    if forwarding == Forwarding::Keep {
+        return;
+    }
+    headers.remove(header::FORWARDED);
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    if let Ok(peer) = HeaderValue::from_str(&peer.to_string()) {
+        headers.insert(FORWARDED_FOR, peer);
+    }
+    match headers.get(header::HOST).cloned() {
+        Some(host) => headers.insert(FORWARDED_HOST, host),
+        None => headers.remove(FORWARDED_HOST),
+    };
+}
+
+/// A route's changes, compiled: `remove`, then `set`, then `add`.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderChanges {
+    remove: Vec<HeaderName>,
+    set: Vec<(HeaderName, HeaderValue)>,
+    add: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl HeaderChanges {
+    /// Compiles written changes; fault paths start at the section.
+    pub fn compile(ops: &HeaderOps) -> Result<Self, Faults> {
+        let mut changes = Self::default();
+        let mut faults = Faults::default();
+        for (index, text) in ops.remove.iter().enumerate() {
+            match HeaderName::from_bytes(text.as_bytes()) {
+                Ok(name) => changes.remove.push(name),
+                Err(_) => faults.push(bad_name(&format!("remove[{index}]"), text)),
+            }
+        }
+        for (section, fields, list) in
+            [("set", &ops.set, &mut changes.set), ("add", &ops.add, &mut changes.add)]
+        {
+            for (text, value) in fields {
+                let place = format!("{section}.{text}");
+                match (HeaderName::from_bytes(text.as_bytes()), HeaderValue::from_str(value)) {
+                    (Ok(name), Ok(value)) => list.push((name, value)),
+                    (Err(_), _) => faults.push(bad_name(&place, text)),
+                    (_, Err(_)) => {
+                        faults.push(Fault::new(place, "the value holds characters no header field can hold"))
+                    }
+                }
+            }
+        }
+        faults.into_result(changes)
+    }
+
+    /// Makes the changes.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        for name in &self.remove {
+            headers.remove(name);
+        }
+        for (name, value) in &self.set {
+            headers.insert(name, value.clone());
+        }
+        for (name, value) in &self.add {
+            headers.append(name, value.clone());
+        }
+    }
+}
+
+fn bad_name(place: &str, text: &str) -> Fault {
+    Fault::new(place, format!("`{text}` is not a header field's name"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_one_connection_end_here() {
+        let mut headers = HeaderMap::new();
+        headers.insert("connection", HeaderValue::from_static("close, X-Secret , authorization, \u{1}bad"));
+        for name in ["x-secret", "te", "upgrade", "keep-alive", "authorization", "x-kept"] {
+            headers.insert(name, HeaderValue::from_static("value"));
+        }
+        remove_hop_by_hop(&mut headers);
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["authorization", "x-kept"]);
+    }
+
+    #[test]
+    fn a_clients_word_about_itself_is_replaced() {
+        let mut headers = HeaderMap::new();
+        for name in ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"] {
+            headers.append(name, HeaderValue::from_static("liar"));
+            headers.append(name, HeaderValue::from_static("liar"));
+        }
+        set_forwarded(&mut headers, Forwarding::Replace, IpAddr::from([192, 0, 2, 1]));
+        assert!(headers.values().all(|value| value != "liar"), "{headers:?}");
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.1");
+    }
+}

@@ -1,0 +1,127 @@
+//! The one reading of a request path. Routing, cache key, log and the upstream all get this form, so that no
+//! spelling of a path can be judged as one thing and forwarded as another.
+
+use std::borrow::Cow;
+
+/// A path that has no single safe reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathFault {
+    /// It does not begin with `/`.
+    #[error("the path must begin with `/`")]
+    NotAbsolute,
+    /// `.` or `..` as a segment, in any spelling.
+    #[error("the path holds a `.` or `..` segment")]
+    DotSegment,
+    /// Two slashes in a row.
+    #[error("the path holds an empty segment")]
+    EmptySegment,
+    /// An encoded `/`, `\` or control character, or a plain `\`.
+    #[error("the path holds an encoded separator or control character")]
+    HiddenSeparator,
+    /// A `%` that two hexadecimal digits do not follow.
+    #[error("the path holds a broken percent-encoding")]
+    BrokenEncoding,
+}
+
+/// The canonical form of a path: percent-encoded unreserved characters decoded (RFC 3986, 6.2.2.2), the digits
+/// of other encodings in upper case. Borrowed when the path is canonical already, which nearly all are.
+pub fn canonical(path: &str) -> Result<Cow<'_, str>, PathFault> {
+    if !path.starts_with('/') {
+        return Err(PathFault::NotAbsolute);
+    }
+    let canonical = match path.bytes().any(|byte| byte == b'%') {
+        true => Cow::Owned(decode_unreserved(path)?),
+        false => Cow::Borrowed(path),
+    };
+    refuse_ambiguous(&canonical)?;
+    Ok(canonical)
+}
+
+fn decode_unreserved(path: &str) -> Result<String, PathFault> {
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        let digits = rest.get(at + 1..at + 3).ok_or(PathFault::BrokenEncoding)?;
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(PathFault::BrokenEncoding);
+        }
+        match u8::from_str_radix(digits, 16).map_err(|_| PathFault::BrokenEncoding)? {
+            b'/' | b'\\' | 0..=0x1f | 0x7f => return Err(PathFault::HiddenSeparator),
+            byte if is_unreserved(byte) => out.push(char::from(byte)),
+            _ => {
+                out.push('%');
+                out.push_str(&digits.to_ascii_uppercase());
+            }
+        }
+        rest = &rest[at + 3..];
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+fn refuse_ambiguous(path: &str) -> Result<(), PathFault> {
+    let bytes = path.as_bytes();
+    for (at, &byte) in bytes.iter().enumerate() {
+        match byte {
+            b'\\' | 0..=0x1f | 0x7f => return Err(PathFault::HiddenSeparator),
+            b'/' => match &bytes[at + 1..] {
+                [b'/', ..] => return Err(PathFault::EmptySegment),
+                [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..] => {
+                    return Err(PathFault::DotSegment);
+                }
+                // Some servers take parameters off a segment before they look at it: `..;x` is `..` to them.
+                [b'.', b';', ..] | [b'.', b'.', b';', ..] => return Err(PathFault::DotSegment),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_reading_or_none() {
+        for (path, expected) in [
+            ("/products", Ok("/products")),
+            ("/", Ok("/")),
+            ("/a/b/", Ok("/a/b/")),
+            ("/%70roducts", Ok("/products")),
+            ("/a%20b", Ok("/a%20b")),
+            ("/caf%c3%a9", Ok("/caf%C3%A9")),
+            ("/.well-known/x", Ok("/.well-known/x")),
+            ("/a..b/...", Ok("/a..b/...")),
+            ("/a;x=1", Ok("/a;x=1")),
+            ("", Err(PathFault::NotAbsolute)),
+            ("*", Err(PathFault::NotAbsolute)),
+            ("/a//b", Err(PathFault::EmptySegment)),
+            ("//host/x", Err(PathFault::EmptySegment)),
+            ("/a/./b", Err(PathFault::DotSegment)),
+            ("/a/..", Err(PathFault::DotSegment)),
+            ("/a/%2e%2E/b", Err(PathFault::DotSegment)),
+            ("/a/..;/b", Err(PathFault::DotSegment)),
+            ("/a/.;x", Err(PathFault::DotSegment)),
+            ("/a%2fb", Err(PathFault::HiddenSeparator)),
+            ("/a%5Cb", Err(PathFault::HiddenSeparator)),
+            ("/a\\b", Err(PathFault::HiddenSeparator)),
+            ("/a%00", Err(PathFault::HiddenSeparator)),
+            ("/a%0d%0ab", Err(PathFault::HiddenSeparator)),
+            ("/a%7f", Err(PathFault::HiddenSeparator)),
+            ("/a%", Err(PathFault::BrokenEncoding)),
+            ("/a%2", Err(PathFault::BrokenEncoding)),
+            ("/a%zz", Err(PathFault::BrokenEncoding)),
+            ("/a%+1", Err(PathFault::BrokenEncoding)),
+            ("/%é", Err(PathFault::BrokenEncoding)),
+        ] {
+            assert_eq!(canonical(path).as_deref(), expected.as_ref().map(|text| *text), "{path}");
+        }
+    }
+}

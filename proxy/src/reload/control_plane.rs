@@ -1,0 +1,210 @@
+//! The gateway's single writer: takes a changed file and the control plane's word, in the order they come, and
+//! puts in force what they make together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portreeve_config::wire::{Change, NodeMessage, Revision, Snapshot as State};
+use portreeve_config::{Faults, GatewayConfig, RouteConfig};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::{Live, SavedState, Session, SessionEvent, merge};
+use crate::metrics::PlaneStats;
+use crate::policy::auth::{Authenticator, KeySources};
+use crate::snapshot::Snapshot;
+
+/// How long the state may rest in memory before it is on disk, so that a burst of changes is one write.
+const SAVE_AFTER: Duration = Duration::from_millis(200);
+
+/// A changed file, and where to say what became of it.
+pub(crate) type FileUpdate = (GatewayConfig, oneshot::Sender<Result<(), Faults>>);
+
+/// Owns what a gateway's configuration is made of.
+pub struct Reloader {
+    live: Arc<Live>,
+    keys: Arc<KeySources>,
+    stats: Arc<PlaneStats>,
+    file: GatewayConfig,
+    control: State,
+    /// The control plane's routes that are in force: the last ones that compiled.
+    good_routes: Vec<RouteConfig>,
+    saved: Option<SavedState>,
+    save_at: Option<Instant>,
+}
+
+impl Reloader {
+    /// Puts the file in force, together with the state kept from the last run.
+    ///
+    /// # Errors
+    /// The file's faults. A kept state that does not fit the file is only logged: the control plane will say
+    /// better.
+    pub fn start(
+        file: GatewayConfig,
+        live: Arc<Live>,
+        keys: Arc<KeySources>,
+        stats: Arc<PlaneStats>,
+        saved: Option<SavedState>,
+    ) -> Result<Self, Faults> {
+        let good_routes = file.routes.clone();
+        let mut reloader =
+            Self { live, keys, stats, file, control: State::default(), good_routes, saved, save_at: None };
+        reloader.put_file(reloader.file.clone())?;
+        if let Some(state) = reloader.kept_state()
+            && let Err(faults) = reloader.take_snapshot(state)
+        {
+            tracing::warn!(%faults, "routes of the last run do not fit the gateway's file; they wait for the control plane");
+        }
+        Ok(reloader)
+    }
+
+    /// The revision of the kept state.
+    pub fn revision(&self) -> Revision {
+        self.control.revision
+    }
+
+    /// Serves updates until both senders are gone.
+    pub(crate) async fn run(
+        mut self,
+        session: Option<Session>,
+        mut events: mpsc::Receiver<SessionEvent>,
+        mut files: mpsc::Receiver<FileUpdate>,
+    ) {
+        loop {
+            let save_at = self.save_at.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            tokio::select! {
+                Some(event) = events.recv() => self.hear(event, session.as_ref()).await,
+                Some((file, told)) = files.recv() => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = told.send(self.count(|this| this.put_file(file)));
+                }
+                () = tokio::time::sleep_until(save_at), if self.save_at.is_some() => self.save().await,
+                else => return,
+            }
+        }
+    }
+
+    async fn hear(&mut self, event: SessionEvent, session: Option<&Session>) {
+        let (revision, outcome) = match event {
+            SessionEvent::Snapshot(state) => {
+                tracing::info!(revision = state.revision, "the control plane sent its whole state");
+                (state.revision, self.count(|this| this.take_snapshot(state)))
+            }
+            SessionEvent::Change(change) => (change.revision, self.count(|this| this.take_change(change))),
+            SessionEvent::Refused(faults) => {
+                return tracing::error!(%faults, "the control plane refused a message");
+            }
+            SessionEvent::Registered(_) => return,
+            SessionEvent::Lost(why) => {
+                return tracing::warn!(why, "no control plane; serving goes on with what is known");
+            }
+        };
+        self.save_at.get_or_insert_with(|| Instant::now() + SAVE_AFTER);
+        let Some(session) = session else { return };
+        session
+            .say(match outcome {
+                Ok(()) => NodeMessage::Ack { revision },
+                Err(Faults(faults)) => NodeMessage::Nack { revision, faults },
+            })
+            .await;
+    }
+
+    fn count(&mut self, reload: impl FnOnce(&mut Self) -> Result<(), Faults>) -> Result<(), Faults> {
+        let outcome = reload(self);
+        match &outcome {
+            Ok(()) => PlaneStats::count(&self.stats.reloads),
+            Err(faults) => {
+                PlaneStats::count(&self.stats.reloads_refused);
+                tracing::error!(%faults, "a configuration was refused; the last good one stays in force");
+            }
+        }
+        outcome
+    }
+
+    /// A new file: its routes, fixed services and `auth`. Everything is compiled before anything changes.
+    fn put_file(&mut self, file: GatewayConfig) -> Result<(), Faults> {
+        let routes = merge::routes(&file, &State { routes: self.control_routes(), ..State::default() })?;
+        let auth =
+            file.auth.as_ref().map(|auth| Authenticator::compile(auth, Arc::clone(&self.keys))).transpose();
+        let auth =
+            auth.map_err(|faults| Faults(faults.0.into_iter().map(|fault| fault.under("auth")).collect()))?;
+        let next = self.live.load().with_routes(&routes, auth.map(Arc::new));
+        let next =
+            next.map_err(|faults| Faults(faults.0.into_iter().map(|f| f.under("routes")).collect()))?;
+        let fixed = merge::fixed_endpoints(&file);
+        let freed = self.file.services.keys().filter(|name| !fixed.contains_key(*name)).cloned();
+        let freed = merge::endpoints_of(freed, &self.control.instances);
+        self.live.swap(next.with_endpoints(freed).with_endpoints(fixed));
+        self.file = file;
+        self.good_routes = routes;
+        Ok(())
+    }
+
+    /// The control plane's part of the routes in force.
+    fn control_routes(&self) -> Vec<RouteConfig> {
+        let is_own = |route: &&RouteConfig| self.file.routes.iter().any(|own| own.name == route.name);
+        self.good_routes.iter().filter(|route| !is_own(route)).cloned().collect()
+    }
+
+    fn take_snapshot(&mut self, state: State) -> Result<(), Faults> {
+        let mut services = state.services.clone();
+        services.extend(self.live.load().service_names().map(|name| name.to_string()));
+        self.control = state;
+        self.put_in_force(true, services)
+    }
+
+    fn take_change(&mut self, change: Change) -> Result<(), Faults> {
+        let touched = merge::touched(&change.events);
+        self.control.apply(change);
+        self.put_in_force(touched.routes, touched.services)
+    }
+
+    /// Instances always come into force; routes only when all of them compile.
+    fn put_in_force(
+        &mut self,
+        routes_changed: bool,
+        services: impl IntoIterator<Item = String>,
+    ) -> Result<(), Faults> {
+        let fixed = &self.file.services;
+        let found = services.into_iter().filter(|service| !fixed.contains_key(service));
+        let endpoints: BTreeMap<_, _> = merge::endpoints_of(found, &self.control.instances);
+        let mut next = self.live.load().with_endpoints(endpoints);
+        let outcome = if routes_changed { self.compile_routes(&next) } else { Ok(None) };
+        let outcome = outcome.map(|compiled| {
+            if let Some((snapshot, routes)) = compiled {
+                next = snapshot;
+                self.good_routes = routes;
+            }
+        });
+        next.revision = self.control.revision;
+        self.live.swap(next);
+        outcome
+    }
+
+    fn compile_routes(&self, with: &Snapshot) -> Result<Option<(Snapshot, Vec<RouteConfig>)>, Faults> {
+        let routes = merge::routes(&self.file, &self.control)?;
+        let next = with.with_routes(&routes, with.auth.clone())?;
+        Ok(Some((next, routes)))
+    }
+
+    fn kept_state(&self) -> Option<State> {
+        match self.saved.as_ref()?.load() {
+            Ok(state) => state,
+            Err(fault) => {
+                tracing::error!(%fault, "the state of the last run is not used");
+                None
+            }
+        }
+    }
+
+    async fn save(&mut self) {
+        self.save_at = None;
+        let Some(saved) = self.saved.clone() else { return };
+        let state = self.control.clone();
+        let written = tokio::task::spawn_blocking(move || saved.save(&state)).await;
+        if let Ok(Err(fault)) = written {
+            tracing::error!(%fault, "the state is not kept; a restart without the control plane would use an older one");
+        }
+    }
+}

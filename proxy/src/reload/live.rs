@@ -1,0 +1,49 @@
+//! The one place where the configuration in force is held.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::client::Resolve;
+use crate::snapshot::Snapshot;
+
+/// The configuration in force. One writer swaps it; any number of readers take it without waiting.
+pub struct Live {
+    current: ArcSwap<Snapshot>,
+}
+
+impl Live {
+    /// Begins with `snapshot`.
+    pub fn new(snapshot: Snapshot) -> Arc<Self> {
+        Arc::new(Self { current: ArcSwap::from_pointee(snapshot) })
+    }
+
+    /// The configuration in force.
+    pub fn load(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Whether `snapshot` is the one in force.
+    pub fn is_current(&self, snapshot: &Arc<Snapshot>) -> bool {
+        Arc::ptr_eq(&self.current.load(), snapshot)
+    }
+
+    /// Puts `snapshot` in force. Requests under way finish with what they began with.
+    pub fn swap(&self, snapshot: Snapshot) {
+        self.current.store(Arc::new(snapshot));
+    }
+}
+
+/// `lb://` addresses of the gateway's own errands lead to the same instances as its routes.
+impl Resolve for Live {
+    fn endpoints(&self, service: &str) -> Vec<SocketAddr> {
+        let snapshot = self.current.load();
+        let Some(service) = snapshot.service(service) else { return Vec::new() };
+        let mut addresses: Vec<SocketAddr> =
+            service.endpoints.iter().map(|endpoint| endpoint.address).collect();
+        addresses
+            .sort_by_key(|address| service.endpoints.iter().any(|e| e.address == *address && e.is_aside()));
+        addresses
+    }
+}

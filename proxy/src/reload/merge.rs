@@ -1,0 +1,76 @@
+//! The file's and the control plane's word together: whose routes there are, and which instances take requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use portreeve_config::wire::{Event, Instance, InstanceStatus, Snapshot};
+use portreeve_config::{Fault, Faults, GatewayConfig, RouteConfig};
+
+use crate::policy::balance::EndpointSpec;
+
+/// The routes of both sources.
+///
+/// # Errors
+/// A route of the control plane that has the name of one of the file's.
+pub(super) fn routes(file: &GatewayConfig, control: &Snapshot) -> Result<Vec<RouteConfig>, Faults> {
+    let own: BTreeSet<&str> = file.routes.iter().map(|route| route.name.as_str()).collect();
+    let mut faults = Faults::default();
+    for (index, route) in control.routes.iter().enumerate() {
+        if own.contains(route.name.as_str()) {
+            let problem = format!("the gateway's own file has a route `{}` too", route.name);
+            faults.push(Fault::new(format!("[{index}].name"), problem).hint("rename one of the two"));
+        }
+    }
+    faults.into_result(file.routes.iter().chain(&control.routes).cloned().collect())
+}
+
+/// The instances of every service that a file fixes.
+pub(super) fn fixed_endpoints(file: &GatewayConfig) -> BTreeMap<String, Vec<EndpointSpec>> {
+    let specs = |endpoints: &[String]| {
+        let addresses = endpoints.iter().filter_map(|text| text.parse::<SocketAddr>().ok());
+        addresses.map(|address| EndpointSpec { address, id: address.to_string().into() }).collect()
+    };
+    file.services.iter().map(|(name, service)| (name.clone(), specs(&service.endpoints))).collect()
+}
+
+/// The instances that take requests, for each of `services`.
+pub fn endpoints_of(
+    services: impl IntoIterator<Item = String>,
+    instances: &[Instance],
+) -> BTreeMap<String, Vec<EndpointSpec>> {
+    let mut found: BTreeMap<String, Vec<EndpointSpec>> =
+        services.into_iter().map(|service| (service, Vec::new())).collect();
+    for instance in instances.iter().filter(|instance| instance.status == InstanceStatus::Up) {
+        if let Some(list) = found.get_mut(&instance.service) {
+            list.push(EndpointSpec { address: instance.address, id: instance.id.as_str().into() });
+        }
+    }
+    found
+}
+
+/// What a list of events touches.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Touched {
+    /// Whether any route changed.
+    pub routes: bool,
+    /// The services whose instances changed.
+    pub services: BTreeSet<String>,
+}
+
+/// Reads what a change touches.
+pub(super) fn touched(events: &[Event]) -> Touched {
+    let mut touched = Touched::default();
+    for event in events {
+        match event {
+            Event::RoutePut(_) | Event::RouteRemoved(_) => touched.routes = true,
+            Event::ServicePut(service) | Event::ServiceRemoved(service) => {
+                touched.services.insert(service.clone());
+            }
+            Event::InstancePut(Instance { service, .. }) | Event::InstanceRemoved { service, .. } => {
+                touched.services.insert(service.clone());
+            }
+            Event::Config(_) => {}
+        }
+    }
+    touched
+}

@@ -1,0 +1,16 @@
+//! How a new configuration comes into force: compiled whole, swapped once, refused whole; the last good one stays.
+//! Sources are the gateway's file and the control plane, each in a file of its own.
+
+mod control_plane;
+mod file;
+mod live;
+mod merge;
+mod saved;
+mod session;
+
+pub use control_plane::Reloader;
+pub use file::{FileWatch, watch_file};
+pub use live::Live;
+pub use merge::endpoints_of;
+pub use saved::{SaveFault, SavedState};
+pub use session::{Session, SessionEvent, SessionSettings};

@@ -1,0 +1,164 @@
+//! The last snapshot of the control plane on disk, so that a node can start while the control plane is away. A file
+//! that is torn or damaged is set aside with a clear word and never trusted.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use portreeve_config::wire::Snapshot;
+use serde::{Deserialize, Serialize};
+
+const FORMAT: u32 = 1;
+
+/// Where a node keeps its last snapshot.
+#[derive(Clone, Debug)]
+pub struct SavedState {
+    path: PathBuf,
+}
+
+/// Why a snapshot could not be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveFault {
+    /// The folder or file cannot be used.
+    #[error("{path} cannot be used: {source}; check that the folder exists, is writable and has room")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is torn, damaged, or of another version.
+    #[error("{path} is damaged ({problem}); it was moved to {moved_to} and the node starts without it")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// Where it is now.
+        moved_to: PathBuf,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    format: u32,
+    /// SHA-256 of `snapshot` as it stands in the file, in hexadecimal.
+    digest: String,
+    snapshot: Box<serde_json::value::RawValue>,
+}
+
+impl SavedState {
+    /// In this folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`SaveFault::Io`].
+    pub fn in_folder(folder: &Path, node: &str) -> Result<Self, SaveFault> {
+        fs::create_dir_all(folder).map_err(|source| SaveFault::Io { path: folder.to_owned(), source })?;
+        Ok(Self { path: folder.join(format!("{node}.snapshot.json")) })
+    }
+
+    /// The kept snapshot; `None` when there is none yet.
+    ///
+    /// # Errors
+    /// [`SaveFault::Damaged`] once; the file has been moved away then.
+    pub fn load(&self) -> Result<Option<Snapshot>, SaveFault> {
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(self.set_aside("it is no text".into()));
+            }
+            Err(source) => return Err(self.io(source)),
+        };
+        open(&text).map(Some).map_err(|problem| self.set_aside(problem))
+    }
+
+    /// Keeps `snapshot` in place of the one before it; a crash leaves one of the two, whole.
+    ///
+    /// # Errors
+    /// [`SaveFault::Io`]; the file of before is untouched then.
+    pub fn save(&self, snapshot: &Snapshot) -> Result<(), SaveFault> {
+        let text = seal(snapshot).map_err(|error| self.io(error.into()))?;
+        let fresh = self.path.with_extension("json.new");
+        let written = write_through(&fresh, text.as_bytes()).and_then(|()| fs::rename(&fresh, &self.path));
+        written.map_err(|source| {
+            // A part of a file on a full disk only takes room away.
+            let _ = fs::remove_file(&fresh);
+            self.io(source)
+        })
+    }
+
+    fn io(&self, source: io::Error) -> SaveFault {
+        SaveFault::Io { path: self.path.clone(), source }
+    }
+
+    fn set_aside(&self, problem: String) -> SaveFault {
+        let moved_to = self.path.with_extension("json.damaged");
+        match fs::rename(&self.path, &moved_to) {
+            Ok(()) => SaveFault::Damaged { path: self.path.clone(), problem, moved_to },
+            Err(source) => self.io(source),
+        }
+    }
+}
+
+fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn seal(snapshot: &Snapshot) -> Result<String, serde_json::Error> {
+    let snapshot = serde_json::value::to_raw_value(snapshot)?;
+    serde_json::to_string(&Envelope { format: FORMAT, digest: digest(snapshot.get()), snapshot })
+}
+
+fn open(text: &str) -> Result<Snapshot, String> {
+    let envelope: Envelope = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if envelope.format != FORMAT {
+        return Err(format!("format {} is not {FORMAT}", envelope.format));
+    }
+    if digest(envelope.snapshot.get()) != envelope.digest {
+        return Err("its digest does not fit its contents".to_owned());
+    }
+    serde_json::from_str(envelope.snapshot.get()).map_err(|error| error.to_string())
+}
+
+fn digest(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_was_kept_comes_back_and_what_is_damaged_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let saved = SavedState::in_folder(folder.path(), "gateway").unwrap();
+        assert!(saved.load().unwrap().is_none());
+        let snapshot = Snapshot { revision: 7, services: vec!["products".into()], ..Snapshot::default() };
+        saved.save(&snapshot).unwrap();
+        assert_eq!(saved.load().unwrap(), Some(snapshot.clone()));
+
+        let path = folder.path().join("gateway.snapshot.json");
+        let whole = fs::read(&path).unwrap();
+        for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
+            fs::write(&path, &whole[..cut]).unwrap();
+            assert!(matches!(saved.load(), Err(SaveFault::Damaged { .. })), "cut at {cut}");
+            assert!(saved.load().unwrap().is_none(), "it is told once");
+        }
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            fs::write(&path, &bytes).unwrap();
+            // A flipped bit never gives another snapshot.
+            match saved.load() {
+                Ok(Some(read)) => assert_eq!(read, snapshot, "bit at {at}"),
+                Ok(None) | Err(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! A node's standing conversation with the control plane: one stream, kept up, begun again when it breaks. It
+//! carries what the node is told, what it answers, and the lease of the instance it stands for.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, StatusCode, header};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use portreeve_config::Faults;
+use portreeve_config::wire::{
+    Change, ConfigScope, ControlMessage, Instance, NodeKind, NodeMessage, Revision, STREAM_PATH, Snapshot,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::client::Client;
+
+/// The longest line that is taken from the control plane, in bytes. A snapshot is one line.
+const MAX_LINE: usize = 256 << 20;
+/// Without a line for this long (the control plane says something every second) the stream is taken for dead.
+const SILENCE: Duration = Duration::from_secs(4);
+/// Pauses between attempts: short, so that a control plane that is back is found within a second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+
+/// Who is calling.
+#[derive(Clone, Debug)]
+pub struct SessionSettings {
+    /// The control plane's address (`http://127.0.0.1:7070`).
+    pub url: String,
+    /// The node's name.
+    pub node: String,
+    /// What it is.
+    pub kind: NodeKind,
+    /// Whose configuration it wants.
+    pub config: Option<ConfigScope>,
+    /// How often a sign of life is sent.
+    pub renew_every: Duration,
+}
+
+/// What comes of the conversation.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// The whole state, after each (re)connection.
+    Snapshot(Snapshot),
+    /// One step.
+    Change(Change),
+    /// A registration or deregistration is stored and published.
+    Registered(Revision),
+    /// The control plane refused something this node said.
+    Refused(Faults),
+    /// The stream broke, or could not be begun; it is being tried again.
+    Lost(String),
+}
+
+/// A conversation that is kept up until it is dropped.
+pub struct Session {
+    say: mpsc::Sender<NodeMessage>,
+    task: JoinHandle<()>,
+}
+
+impl Session {
+    /// Begins on the caller's runtime; events go to `events`. `held` is the revision the node holds already.
+    pub fn start(
+        client: Client,
+        settings: SessionSettings,
+        held: Revision,
+        events: mpsc::Sender<SessionEvent>,
+    ) -> Self {
+        let (say, said) = mpsc::channel(256);
+        let conversation = Conversation { client, settings, said, events, held, registered: None };
+        Self { say, task: tokio::spawn(conversation.keep_up()) }
+    }
+
+    /// Says something to the control plane. A registration is said again after each reconnection until it is
+    /// taken back; anything else is dropped while there is no stream.
+    pub async fn say(&self, message: NodeMessage) {
+        // The task ends only with the session itself.
+        let _ = self.say.send(message).await;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Conversation {
+    client: Client,
+    settings: SessionSettings,
+    said: mpsc::Receiver<NodeMessage>,
+    events: mpsc::Sender<SessionEvent>,
+    held: Revision,
+    /// What is said again after each reconnection.
+    registered: Option<Instance>,
+}
+
+/// One stream: what is written to it, and what has been read of it.
+struct Stream {
+    out: mpsc::Sender<Bytes>,
+    answer: Incoming,
+    read: BytesMut,
+    /// How much of `read` is known to hold no end of line.
+    searched: usize,
+}
+
+impl Conversation {
+    async fn keep_up(mut self) {
+        let mut pause = PAUSE.0;
+        loop {
+            let began = tokio::time::Instant::now();
+            let Err(why) = self.hold_one().await;
+            if began.elapsed() > PAUSE.1 {
+                pause = PAUSE.0;
+            }
+            if self.events.send(SessionEvent::Lost(why)).await.is_err() {
+                return;
+            }
+            let deadline = tokio::time::Instant::now() + jittered(pause);
+            while let Ok(Some(message)) = tokio::time::timeout_at(deadline, self.said.recv()).await {
+                self.remember(&message);
+            }
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    /// Begins a stream and holds it until it breaks. `Err` says why it did.
+    async fn hold_one(&mut self) -> Result<Infallible, String> {
+        let mut stream = self.begin().await?;
+        let mut renew = tokio::time::interval(self.settings.renew_every);
+        renew.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        renew.tick().await;
+        loop {
+            tokio::select! {
+                line = stream.next_line() => self.hear(&line?).await?,
+                message = self.said.recv() => {
+                    let message = message.ok_or("the node is stopping")?;
+                    self.remember(&message);
+                    stream.write(&message).await?;
+                }
+                _ = renew.tick() => stream.write(&NodeMessage::Renew).await?,
+            }
+        }
+    }
+
+    async fn begin(&self) -> Result<Stream, String> {
+        let (out, body) = mpsc::channel(256);
+        let uri = format!("{}{STREAM_PATH}", self.settings.url.trim_end_matches('/'));
+        let request = Request::post(uri)
+            .header(header::CONTENT_TYPE, "application/x-ndjson")
+            .body(Lines(body))
+            .map_err(|error| error.to_string())?;
+        let hello = NodeMessage::Hello {
+            node: self.settings.node.clone(),
+            kind: self.settings.kind,
+            config: self.settings.config.clone(),
+            revision: self.held,
+        };
+        // Said before the answer's head is awaited: the control plane wants to know who calls first.
+        write_to(&out, &hello).await?;
+        if let Some(instance) = &self.registered {
+            write_to(&out, &NodeMessage::Register(instance.clone())).await?;
+        }
+        let answer = self.client.open(request).await.map_err(|error| error.to_string())?;
+        match answer.status() {
+            StatusCode::OK => {
+                Ok(Stream { out, answer: answer.into_body(), read: BytesMut::new(), searched: 0 })
+            }
+            status => Err(format!("the control plane answered {status}")),
+        }
+    }
+
+    async fn hear(&mut self, line: &[u8]) -> Result<(), String> {
+        let message: ControlMessage = serde_json::from_slice(line)
+            .map_err(|error| format!("the control plane sent an unreadable line: {error}"))?;
+        let event = match message {
+            ControlMessage::Snapshot(snapshot) => {
+                self.held = snapshot.revision;
+                SessionEvent::Snapshot(snapshot)
+            }
+            ControlMessage::Change(change) => {
+                self.held = change.revision;
+                SessionEvent::Change(change)
+            }
+            ControlMessage::Registered { revision } => SessionEvent::Registered(revision),
+            ControlMessage::Refused { faults } => SessionEvent::Refused(Faults(faults)),
+            ControlMessage::Ping { .. } => return Ok(()),
+        };
+        self.events.send(event).await.map_err(|_| "the node is stopping".to_owned())
+    }
+
+    fn remember(&mut self, message: &NodeMessage) {
+        match message {
+            NodeMessage::Register(instance) => self.registered = Some(instance.clone()),
+            NodeMessage::Deregister { .. } => self.registered = None,
+            _ => {}
+        }
+    }
+}
+
+impl Stream {
+    async fn write(&self, message: &NodeMessage) -> Result<(), String> {
+        write_to(&self.out, message).await
+    }
+
+    /// The next line. Can be dropped at any await without losing what was read.
+    async fn next_line(&mut self) -> Result<Bytes, String> {
+        loop {
+            if let Some(at) = self.read[self.searched..].iter().position(|byte| *byte == b'\n') {
+                let end = std::mem::take(&mut self.searched) + at;
+                let mut line = self.read.split_to(end + 1);
+                line.truncate(end);
+                return Ok(line.freeze());
+            }
+            self.searched = self.read.len();
+            if self.read.len() > MAX_LINE {
+                return Err(format!("the control plane sent a line of over {MAX_LINE} bytes"));
+            }
+            let frame = tokio::time::timeout(SILENCE, self.answer.frame()).await;
+            let frame = frame.map_err(|_| format!("the control plane has been silent for {SILENCE:?}"))?;
+            let frame =
+                frame.ok_or("the control plane closed the stream")?.map_err(|error| error.to_string())?;
+            if let Some(data) = frame.data_ref() {
+                self.read.extend_from_slice(data);
+            }
+        }
+    }
+}
+
+async fn write_to(out: &mpsc::Sender<Bytes>, message: &NodeMessage) -> Result<(), String> {
+    let mut line = serde_json::to_vec(message).map_err(|error| error.to_string())?;
+    line.push(b'\n');
+    out.send(line.into()).await.map_err(|_| "the control plane closed the stream".to_owned())
+}
+
+/// A request body whose pieces come from a channel, for as long as there is a sender.
+struct Lines(mpsc::Receiver<Bytes>);
+
+impl Body for Lines {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|line| line.map(|line| Ok(Frame::data(line))))
+    }
+}
+
+/// Somewhere between half of the pause and all of it, so that nodes do not all come back in the same moment.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.5..=1.0))
+}

@@ -1,0 +1,123 @@
+//! The admin listener: `/metrics`, `/livez`, `/readyz`. Its own address, so that none of it is ever reachable
+//! through the one clients use.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::listener::ListenError;
+
+/// Connections served at one time; more wait.
+const CONNECTIONS: usize = 64;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the admin listener shows.
+pub trait Report: Send + Sync + 'static {
+    /// The text of `/metrics`.
+    fn metrics(&self) -> String;
+    /// Whether new requests should be sent here; `Err` says why not.
+    fn ready(&self) -> Result<(), String>;
+}
+
+/// A running admin listener; ends when dropped.
+pub struct AdminServer {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl AdminServer {
+    /// Listens on `address` and serves on the caller's runtime.
+    ///
+    /// # Errors
+    /// [`ListenError`] when the address cannot be listened on.
+    pub async fn start(address: SocketAddr, report: Arc<dyn Report>) -> Result<Self, ListenError> {
+        let told = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::AddrInUse => ListenError::InUse { address },
+            _ => ListenError::Bind { address, source },
+        };
+        let listener = TcpListener::bind(address).await.map_err(told)?;
+        let bound = listener.local_addr().map_err(told)?;
+        Ok(Self { address: bound, task: tokio::spawn(serve(listener, report)) })
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for AdminServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, report: Arc<dyn Report>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let report = Arc::clone(&report);
+                tokio::spawn(async move {
+                    connection(stream, report).await;
+                    drop(place);
+                });
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, report: Arc<dyn Report>) {
+    let service = service_fn(|request: Request<hyper::body::Incoming>| {
+        let response = answer(&request, report.as_ref());
+        async { Ok::<_, Infallible>(response) }
+    });
+    // A peer that misbehaves only ends its own connection.
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+fn answer<B>(request: &Request<B>, report: &dyn Report) -> Response<Full<Bytes>> {
+    const TEXT: &str = "text/plain; charset=utf-8";
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return text(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is known here\n".into());
+    }
+    match request.uri().path() {
+        "/livez" => text(StatusCode::OK, TEXT, "ok\n".into()),
+        "/readyz" => match report.ready() {
+            Ok(()) => text(StatusCode::OK, TEXT, "ready\n".into()),
+            Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {why}\n")),
+        },
+        "/metrics" => text(
+            StatusCode::OK,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            report.metrics(),
+        ),
+        _ => text(StatusCode::NOT_FOUND, TEXT, "known here: /metrics, /livez, /readyz\n".into()),
+    }
+}
+
+fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
