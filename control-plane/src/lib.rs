@@ -14,12 +14,12 @@ mod store;
 use std::io;
 use std::net::SocketAddr;
 
-use portreeve_config::{ControlPlaneConfig, Faults};
+use portreeve_config::{ControlPlaneConfig, Faults, check};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::state::{BeginError, State};
+use crate::state::State;
 use crate::store::EmbeddedStore;
 
 pub use crate::store::StoreError;
@@ -50,9 +50,9 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The seed is faulty; nothing was written.
-    #[error("the seed of the control plane cannot be used: {0}")]
-    Seed(Faults),
+    /// The configuration is faulty; nothing was opened.
+    #[error("the configuration of the control plane cannot be used: {0}")]
+    Faulty(#[from] Faults),
     /// The task that opens the database was stopped.
     #[error("the start was interrupted")]
     Interrupted,
@@ -61,6 +61,7 @@ pub enum StartError {
 impl ControlPlane {
     /// Opens the database, listens and serves on the caller's tokio runtime. On return it takes requests.
     pub async fn start(config: ControlPlaneConfig) -> Result<RunningControlPlane, StartError> {
+        check::control_plane(&config).into_result(())?;
         let listen_fault = |source| StartError::Listen { address: config.listen.clone(), source };
         let listener = TcpListener::bind(&config.listen).await.map_err(listen_fault)?;
         let address = listener.local_addr().map_err(listen_fault)?;
@@ -95,15 +96,6 @@ impl RunningControlPlane {
     pub async fn shutdown(mut self) {
         let _ = self.stop.send(true);
         self.stopped().await;
-    }
-}
-
-impl From<BeginError> for StartError {
-    fn from(fault: BeginError) -> Self {
-        match fault {
-            BeginError::Store(fault) => Self::Store(fault),
-            BeginError::Seed(faults) => Self::Seed(faults),
-        }
     }
 }
 

@@ -9,9 +9,10 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use portreeve_config::wire::Revision;
+use portreeve_config::{Fault, Faults, check_json};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::{Map, Value};
 
 use super::problem::Problem;
 use crate::state::{Precondition, excerpt};
@@ -21,7 +22,44 @@ const MAX_BODY: usize = 1024 * 1024;
 
 /// A JSON body, not looked into yet.
 #[derive(Debug)]
-pub(super) struct Document(pub(super) Value);
+pub(super) struct Document(Bytes);
+
+impl Document {
+    /// The body as a `T`, or everything that is wrong with it: its shape, and what `check` finds beyond.
+    pub(super) fn checked<T: DeserializeOwned>(
+        &self,
+        check: impl FnOnce(&T) -> Faults,
+    ) -> Result<T, Problem> {
+        check_json(&self.0, check).map_err(Problem::faulty)
+    }
+
+    /// As [`Document::checked`] with nothing to check beyond the shape.
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        self.checked(|_| Faults::default())
+    }
+
+    /// Whether the body is a list.
+    pub(super) fn is_list(&self) -> bool {
+        self.0.trim_ascii_start().starts_with(b"[")
+    }
+
+    /// Puts a name of the path into the body; a body may repeat it, and must not say another.
+    pub(super) fn name(&mut self, field: &'static str, name: &str) -> Result<(), Problem> {
+        let Ok(mut fields) = serde_json::from_slice::<Map<String, Value>>(&self.0) else { return Ok(()) };
+        match fields.get(field) {
+            None => {
+                fields.insert(field.to_owned(), name.into());
+                self.0 = Value::Object(fields).to_string().into();
+                Ok(())
+            }
+            Some(Value::String(stated)) if stated != name => {
+                let fault = Fault::new(field, "this is not the name in the path");
+                Err(Problem::faulty(fault.hint("leave it out, or make them the same").into()))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
 
 impl<S: Send + Sync> FromRequest<S> for Document {
     type Rejection = Problem;
@@ -36,9 +74,9 @@ impl<S: Send + Sync> FromRequest<S> for Document {
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
         let body = read(request.into_body(), MAX_BODY).await?;
-        let value = serde_json::from_slice(&body)
+        serde_json::from_slice::<IgnoredAny>(&body)
             .map_err(|fault| Problem::bad_request(format!("the body is not JSON: {fault}")))?;
-        Ok(Self(value))
+        Ok(Self(body))
     }
 }
 

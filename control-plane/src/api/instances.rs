@@ -1,19 +1,19 @@
 //! `/v1/instances` and below a service: registering, renewing, changing and taking out instances over plain
 //! HTTP, for whoever has no stream.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
 use http::StatusCode;
-use portreeve_config::Fault;
+use portreeve_config::check;
 use portreeve_config::wire::{Instance, InstanceStatus};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::body::{At, Document, Path, Query};
 use super::problem::Problem;
 use super::services::Done;
-use super::shape;
 use crate::registry::InstanceKey;
 use crate::state::{Command, State as ControlState};
 
@@ -55,13 +55,13 @@ struct NewStatus {
 struct Registration {
     service: String,
     id: String,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     #[serde(default = "up")]
     status: InstanceStatus,
     #[serde(default = "half_a_minute")]
     lease_ms: u64,
     #[serde(default)]
-    metadata: std::collections::BTreeMap<String, String>,
+    metadata: BTreeMap<String, String>,
 }
 
 /// `GET /v1/instances`
@@ -94,15 +94,13 @@ pub(super) async fn read(
 pub(super) async fn register(
     State(state): State<ControlState>,
     Path((service, id)): Path<(String, String)>,
-    Document(mut value): Document,
+    mut document: Document,
 ) -> Result<At<Done>, Problem> {
-    if let Value::Object(fields) = &mut value {
-        name_as_in_path(fields, "service", service)?;
-        name_as_in_path(fields, "id", id)?;
-    }
-    let Registration { service, id, address, status, lease_ms, metadata } =
-        shape::parse(value).map_err(Problem::faulty)?;
-    let instance = Instance { service, id, address, status, lease_ms, metadata };
+    document.name("service", &service)?;
+    document.name("id", &id)?;
+    let registration: Registration =
+        document.checked(|registration: &Registration| check::instance(&registration.instance()))?;
+    let instance = registration.instance();
     Ok(At::new(state.write(Command::Register(instance, None)).await?, Done {}))
 }
 
@@ -121,9 +119,9 @@ pub(super) async fn renew(
 pub(super) async fn set_status(
     State(state): State<ControlState>,
     Path((service, id)): Path<(String, String)>,
-    Document(value): Document,
+    document: Document,
 ) -> Result<At<Done>, Problem> {
-    let NewStatus { status } = shape::parse(value).map_err(Problem::faulty)?;
+    let NewStatus { status } = document.parse()?;
     Ok(At::new(state.write(Command::SetStatus(InstanceKey::new(service, id), status)).await?, Done {}))
 }
 
@@ -135,22 +133,24 @@ pub(super) async fn deregister(
     Ok(At::new(state.write(Command::Deregister(InstanceKey::new(service, id), None)).await?, Done {}))
 }
 
+impl Registration {
+    fn instance(&self) -> Instance {
+        let Self { service, id, address, status, lease_ms, metadata } = self;
+        Instance {
+            service: service.clone(),
+            id: id.clone(),
+            address: *address,
+            status: *status,
+            lease_ms: *lease_ms,
+            metadata: metadata.clone(),
+        }
+    }
+}
+
 impl Shown {
     fn of(instance: Arc<Instance>, state: &ControlState) -> Self {
         let left = state.lease_left(&InstanceKey::of(&instance));
         Self { instance, lease_left_ms: left.map(|left| left.as_millis() as u64) }
-    }
-}
-
-fn name_as_in_path(fields: &mut Map<String, Value>, field: &str, name: String) -> Result<(), Problem> {
-    let stated = fields.entry(field).or_insert_with(|| name.clone().into());
-    match *stated == *name {
-        true => Ok(()),
-        false => {
-            let fault =
-                Fault::new(field, "is not the one in the path").hint("leave it out, or make them the same");
-            Err(Problem::faulty(fault.into()))
-        }
     }
 }
 

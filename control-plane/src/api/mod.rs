@@ -9,7 +9,6 @@ mod nodes;
 mod problem;
 mod routes;
 mod services;
-mod shape;
 mod stream;
 
 use std::net::SocketAddr;

@@ -54,7 +54,7 @@ impl Problem {
             1 => "one fault was found; nothing was changed".to_owned(),
             count => format!("{count} faults were found; nothing was changed"),
         };
-        Self { faults: faults.0, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+        Self { faults: bounded(faults).0, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
     }
 
     pub(super) fn with_faults(mut self, faults: Vec<Fault>) -> Self {
@@ -106,6 +106,22 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// The same faults with texts that fit an answer, whatever a client sent.
+pub(super) fn bounded(mut faults: Faults) -> Faults {
+    const LONGEST: usize = 300;
+    const MOST: usize = 200;
+    faults.0.truncate(MOST);
+    for fault in &mut faults.0 {
+        for text in [&mut fault.path, &mut fault.problem].into_iter().chain(&mut fault.hint) {
+            if let Some((at, _)) = text.char_indices().nth(LONGEST) {
+                text.truncate(at);
+                text.push('…');
+            }
+        }
+    }
+    faults
 }
 
 /// Answers a path that is nobody's.

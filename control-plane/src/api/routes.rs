@@ -5,13 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
-use portreeve_config::{Faults, RouteConfig};
+use portreeve_config::{Faults, RouteConfig, check};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::body::{At, Document, Path, Query, shown};
 use super::problem::Problem;
-use super::shape;
 use crate::state::{Command, Precondition, State as ControlState};
 
 /// `?dry_run=true` checks and changes nothing.
@@ -19,6 +17,13 @@ use crate::state::{Command, Precondition, State as ControlState};
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Mode {
     dry_run: bool,
+}
+
+/// A set of routes as an object.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RouteSet {
+    routes: Vec<RouteConfig>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,9 +65,9 @@ pub(super) async fn read(
 pub(super) async fn create(
     State(state): State<ControlState>,
     Query(mode): Query<Mode>,
-    Document(value): Document,
+    document: Document,
 ) -> Result<Response, Problem> {
-    let route: RouteConfig = shape::parse(value).map_err(Problem::faulty)?;
+    let route = parse_one(&state, &document)?;
     let location = HeaderValue::try_from(format!("/v1/routes/{}", route.name));
     let done = write(&state, Command::CreateRoute(Box::new(route)), &mode).await?;
     if mode.dry_run {
@@ -82,17 +87,10 @@ pub(super) async fn put(
     Path(name): Path<String>,
     Query(mode): Query<Mode>,
     precondition: Precondition,
-    Document(mut value): Document,
+    mut document: Document,
 ) -> Result<At<Done>, Problem> {
-    if let Value::Object(fields) = &mut value {
-        let stated = fields.entry("name").or_insert_with(|| name.clone().into());
-        if stated.is_string() && *stated != *name {
-            let detail =
-                "the `name` in the body is not the one in the path; leave it out or make them the same";
-            return Err(Problem::bad_request(detail));
-        }
-    }
-    let route = shape::parse(value).map_err(Problem::faulty)?;
+    document.name("name", &name)?;
+    let route = parse_one(&state, &document)?;
     write(&state, Command::PutRoute(Box::new(route), precondition), &mode).await
 }
 
@@ -101,9 +99,9 @@ pub(super) async fn replace(
     State(state): State<ControlState>,
     Query(mode): Query<Mode>,
     precondition: Precondition,
-    Document(value): Document,
+    document: Document,
 ) -> Result<At<Done>, Problem> {
-    let routes = parse_all(value)?;
+    let routes = parse_all(&state, &document)?;
     write(&state, Command::ReplaceRoutes(routes, precondition), &mode).await
 }
 
@@ -125,24 +123,23 @@ async fn write(state: &ControlState, command: Command, mode: &Mode) -> Result<At
     Ok(At::new(revision, Done { dry_run: mode.dry_run }))
 }
 
-/// Each route is read by itself, so that a fault in one does not hide the faults of the others.
-fn parse_all(value: Value) -> Result<Vec<RouteConfig>, Problem> {
-    let list = match value {
-        Value::Object(mut fields) if fields.len() == 1 => fields.shift_remove("routes"),
-        other => Some(other),
-    };
-    let Some(Value::Array(list)) = list else {
-        return Err(Problem::bad_request("send a list of routes, or an object with only the list `routes`"));
-    };
-    let (mut routes, mut faults) = (Vec::with_capacity(list.len()), Faults::default());
-    for (index, value) in list.into_iter().enumerate() {
-        match shape::parse(value) {
-            Ok(route) => routes.push(route),
-            Err(found) => {
-                let prefix = format!("[{index}]");
-                faults.0.extend(found.0.into_iter().map(|fault| fault.under(&prefix)));
-            }
-        }
+/// The writer checks again, against what is in force when the route's turn comes; this check is here because
+/// it can be reported together with the faults of the shape.
+fn parse_one(state: &ControlState, document: &Document) -> Result<RouteConfig, Problem> {
+    let catalog = state.read(|model| model.catalog.clone());
+    document.checked(|route| check::route(route, Some(&catalog.services)))
+}
+
+/// A list of routes, or an object with only the list `routes`.
+fn parse_all(state: &ControlState, document: &Document) -> Result<Vec<RouteConfig>, Problem> {
+    let catalog = state.read(|model| model.catalog.clone());
+    if document.is_list() {
+        return document.checked(|routes: &Vec<_>| check::routes(routes, Some(&catalog.services)));
     }
-    faults.into_result(routes).map_err(Problem::faulty)
+    let check = |set: &RouteSet| {
+        let mut faults = Faults::default();
+        faults.add("routes", check::routes(&set.routes, Some(&catalog.services)).0);
+        faults
+    };
+    document.checked(check).map(|set| set.routes)
 }

@@ -16,14 +16,14 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::Frame;
 use portreeve_config::wire::{ControlMessage, NodeMessage};
-use portreeve_config::{Fault, Faults};
+use portreeve_config::{Fault, Faults, check};
 use tokio::sync::mpsc;
 
 use super::Context;
-use super::problem::Problem;
+use super::problem::{Problem, bounded};
 use crate::publisher::{Peer, Sending, Watcher};
 use crate::registry::{Holder, InstanceKey};
-use crate::state::{Command, Refusal, State as ControlState, excerpt, is_name};
+use crate::state::{Command, Refusal, State as ControlState, excerpt};
 
 use lines::{LineFault, Lines};
 
@@ -61,12 +61,10 @@ fn hello(line: Option<Bytes>) -> Result<Peer, Problem> {
         return Err(Problem::bad_request("the first line must be a `hello`"));
     };
     let mut faults = Faults::default();
-    if node.is_empty() || node.len() > 253 || node.chars().any(char::is_control) {
-        faults.push(Fault::new("node", "a node's name is 1 to 253 printable characters"));
-    }
-    if config.as_ref().is_some_and(|scope| !is_name(&scope.application) || !is_name(&scope.profile)) {
-        let problem = "application and profile are 1 to 128 characters of `a-z A-Z 0-9 - _ .`";
-        faults.push(Fault::new("config", problem));
+    faults.add("node", check::node_name(&node));
+    if let Some(scope) = &config {
+        faults.add("config.application", check::service_name(&scope.application));
+        faults.add("config.profile", check::profile_name(&scope.profile));
     }
     let peer = Peer { node: node.into(), kind, scope: config };
     faults.into_result(peer).map_err(Problem::faulty)
@@ -174,7 +172,7 @@ impl Session {
     }
 
     fn refuse(&self, faults: Faults) {
-        self.watcher.answer(&ControlMessage::Refused { faults: faults.0 });
+        self.watcher.answer(&ControlMessage::Refused { faults: bounded(faults).0 });
     }
 }
 

@@ -143,7 +143,9 @@ impl Draft {
     }
 
     fn declare_service(&self, name: String) -> Result<Vec<Record>, Refusal> {
-        admission::service_name(&name).into_result(()).map_err(Refusal::Invalid)?;
+        if let Some(fault) = check::service_name(&name) {
+            return Err(Refusal::Invalid(fault.under("service").into()));
+        }
         let known = self.catalog.services.contains(&name);
         Ok(if known { Vec::new() } else { vec![Record::Service { name, known: true }] })
     }
@@ -175,7 +177,7 @@ impl Draft {
         holder: Option<Holder>,
         ground: &Ground<'_>,
     ) -> Result<Vec<Record>, Refusal> {
-        admission::instance(&instance).into_result(()).map_err(Refusal::Invalid)?;
+        check::instance(&instance).into_result(()).map_err(Refusal::Invalid)?;
         let key = InstanceKey::of(&instance);
         let current = self.instance(&key, ground);
         if let Some(current) = &current {

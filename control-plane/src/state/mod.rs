@@ -12,15 +12,15 @@ mod writer;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use portreeve_config::SeedConfig;
 use portreeve_config::wire::Revision;
-use portreeve_config::{Faults, SeedConfig};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::publisher::{Publisher, Watcher};
 use crate::registry::{InstanceKey, Leases};
 use crate::store::{Store, StoreError};
 
-pub(crate) use admission::{excerpt, is_name};
+pub(crate) use admission::excerpt;
 pub(crate) use command::{Command, Precondition, Refusal};
 pub(crate) use expiry::expire_leases;
 pub(crate) use model::Model;
@@ -49,19 +49,10 @@ pub(crate) struct Shared {
     deadline_moved: Notify,
 }
 
-/// Why a state cannot begin.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BeginError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Seed(#[from] Faults),
-}
-
 impl State {
-    /// Loads what `store` holds, or fills it from `seed` if that is nothing, and starts the writer. Every
+    /// Loads what `store` holds, or fills it from the (checked) `seed` if that is nothing, and starts the writer. Every
     /// stored instance gets a fresh lease: its node has that long to come back.
-    pub(crate) fn begin(mut store: impl Store + 'static, seed: SeedConfig) -> Result<Self, BeginError> {
+    pub(crate) fn begin(mut store: impl Store + 'static, seed: SeedConfig) -> Result<Self, StoreError> {
         let mut model = Model::restore(store.load()?);
         if model.revision == 0 {
             seed::fill(&mut model, &mut store, seed)?;
