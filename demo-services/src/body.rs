@@ -75,7 +75,7 @@ impl Fields {
 
     /// The same, where the field may be absent or null.
     pub(crate) fn optional_text(&mut self, name: &str, length: RangeInclusive<usize>) -> Option<String> {
-        match self.values.remove(name)? {
+        match self.values.shift_remove(name)? {
             Value::Null => None,
             Value::String(text) if !length.contains(&text.chars().count()) => {
                 let limits = format!("must have {} to {} characters", length.start(), length.end());
@@ -91,7 +91,7 @@ impl Fields {
 
     /// A text that may hold anything, for passwords.
     pub(crate) fn secret(&mut self, name: &str, length: RangeInclusive<usize>) -> String {
-        match self.values.remove(name) {
+        match self.values.shift_remove(name) {
             Some(Value::String(text)) if length.contains(&text.chars().count()) => text,
             Some(Value::String(_)) => {
                 let limits = format!("must have {} to {} characters", length.start(), length.end());
@@ -116,7 +116,7 @@ impl Fields {
 
     /// A whole number within bounds.
     pub(crate) fn whole(&mut self, name: &str, bounds: RangeInclusive<i64>) -> i64 {
-        match self.values.remove(name) {
+        match self.values.shift_remove(name) {
             None => self.missing(name),
             Some(value) => match value.as_i64().filter(|number| bounds.contains(number)) {
                 Some(number) => return number,
@@ -132,7 +132,7 @@ impl Fields {
 
     /// An amount of money up to `limit`.
     pub(crate) fn money(&mut self, name: &str, limit: Cents) -> Cents {
-        match self.values.remove(name) {
+        match self.values.shift_remove(name) {
             None => self.missing(name),
             Some(value) => {
                 match value.as_f64().and_then(Cents::from_number).filter(|cents| *cents <= limit) {
@@ -203,7 +203,7 @@ impl Fields {
     }
 
     fn list(&mut self, name: &str, length: RangeInclusive<usize>) -> Vec<Value> {
-        match self.values.remove(name) {
+        match self.values.shift_remove(name) {
             Some(Value::Array(values)) if length.contains(&values.len()) => values,
             Some(_) => {
                 let limits = format!("must be a list of {} to {} entries", length.start(), length.end());

@@ -20,7 +20,8 @@ pub(crate) type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, StorageErr
 /// How long a statement waits for another process's write, and a request for a free connection.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A service's database file.
+/// A service's database file; clones are the same one.
+#[derive(Clone)]
 pub(crate) struct Database {
     path: PathBuf,
     // SQLite has one writer. Writers of this process queue here, in order, rather than in SQLite's sleeping
@@ -73,6 +74,12 @@ impl Database {
     /// Connections for statements that change nothing.
     pub(crate) fn readers(&self) -> &SqlitePool {
         &self.readers
+    }
+
+    /// Ends every connection; the last one of the last process moves what is in the log into the file.
+    pub(crate) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
     }
 
     /// Runs `work` and gives its errors the file's name.

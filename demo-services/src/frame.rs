@@ -64,7 +64,7 @@ async fn serve(State(outside): State<Outside>, mut request: Request, next: Next)
     let mut response = if request.uri().path() == "/health" {
         next.run(request).await
     } else {
-        let context = TraceContext::from_headers(request.headers()).child();
+        let context = TraceContext::of_request(request.headers());
         let span = OpenSpan::begin(&outside.reporter, &context, server_span(&request));
         request.extensions_mut().insert(context);
         let response = timeout(REQUEST_LIMIT, next.run(request)).await.unwrap_or_else(|_| too_slow());

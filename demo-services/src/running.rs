@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::configuration::Configuration;
-use crate::database::StorageError;
+use crate::database::{Database, StorageError};
 use crate::outbound::Outbound;
 use crate::settings::{Settings, ShopService};
 use crate::trace::Reporter;
@@ -63,10 +63,11 @@ pub async fn start(service: ShopService, settings: Settings) -> Result<RunningSe
         stopped: stopped.clone(),
     };
     let opened = open(service, surroundings).await;
-    let (routes, working) = opened.inspect_err(|_| following.iter().for_each(JoinHandle::abort))?;
+    let opened = opened.inspect_err(|_| following.iter().for_each(JoinHandle::abort))?;
+    let Opened { routes, working, database } = opened;
     let serving =
         tokio::spawn(serve(listener, frame::around(routes, configuration, reporter, address), stopped));
-    Ok(RunningService { address, stop, serving, working, reporting, following })
+    Ok(RunningService { address, stop, serving, working, database, reporting, following })
 }
 
 /// What a service is given to work with.
@@ -78,8 +79,14 @@ pub(crate) struct Surroundings {
     pub(crate) stopped: watch::Receiver<bool>,
 }
 
-/// A service's routes, and the tasks that work behind them until `stopped`.
-pub(crate) type Opened = (Router, Vec<JoinHandle<()>>);
+/// A service that is ready to be served.
+pub(crate) struct Opened {
+    pub(crate) routes: Router,
+    /// What works behind the routes until `stopped`.
+    pub(crate) working: Vec<JoinHandle<()>>,
+    /// Closed when nothing uses it any more.
+    pub(crate) database: Database,
+}
 
 async fn open(service: ShopService, surroundings: Surroundings) -> Result<Opened, StartError> {
     match service {
@@ -109,6 +116,7 @@ pub struct RunningService {
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     working: Vec<JoinHandle<()>>,
+    database: Database,
     reporting: Option<JoinHandle<()>>,
     following: Option<JoinHandle<()>>,
 }
@@ -132,6 +140,7 @@ impl RunningService {
                 task.abort();
             }
         }
+        self.database.close().await;
         // The reporter ends by itself once nothing that could report is left.
         if let Some(mut task) = self.reporting.take()
             && timeout(FLUSH, &mut task).await.is_err()

@@ -22,6 +22,7 @@ use self::store::SqliteKeys;
 
 pub(crate) async fn open(surroundings: Surroundings) -> Result<Opened, StartError> {
     let store = SqliteKeys::open(&surroundings.data_dir).await?;
+    let database = store.database.clone();
     let ring = KeyRing::open(Box::new(store)).await?;
     let routes = Router::new()
         .route("/signIn", get(sign_in))
@@ -30,7 +31,7 @@ pub(crate) async fn open(surroundings: Surroundings) -> Result<Opened, StartErro
         .route("/.well-known/openid-configuration", get(discovery))
         .route("/.well-known/jwks.json", get(jwks))
         .with_state(Arc::new(ring));
-    Ok((routes, Vec::new()))
+    Ok(Opened { routes, working: Vec::new(), database })
 }
 
 type Ring = State<Arc<KeyRing>>;

@@ -15,7 +15,7 @@ const SCHEMA: &str = "
 
 /// The keys of one auth service.
 pub(super) struct SqliteKeys {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl SqliteKeys {

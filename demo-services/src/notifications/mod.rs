@@ -22,12 +22,14 @@ use self::store::{Mailbox, Message, NewMessage, SqliteMailbox};
 const SHOWN: i64 = 1000;
 
 pub(crate) async fn open(surroundings: Surroundings) -> Result<Opened, StartError> {
-    let mailbox: Arc<dyn Mailbox> = Arc::new(SqliteMailbox::open(&surroundings.data_dir).await?);
+    let mailbox = SqliteMailbox::open(&surroundings.data_dir).await?;
+    let database = mailbox.database.clone();
+    let mailbox: Arc<dyn Mailbox> = Arc::new(mailbox);
     let routes = Router::new()
         .route("/notifications/send", post(send))
         .route("/notifications", get(list))
         .with_state(mailbox);
-    Ok((routes, Vec::new()))
+    Ok(Opened { routes, working: Vec::new(), database })
 }
 
 async fn send(

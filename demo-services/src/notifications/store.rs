@@ -49,7 +49,7 @@ const SCHEMA: &str = "
 
 /// The shop's mailbox.
 pub(super) struct SqliteMailbox {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl SqliteMailbox {

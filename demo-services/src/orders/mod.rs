@@ -38,6 +38,7 @@ const DEADLINE: Duration = Duration::from_secs(3);
 
 pub(crate) async fn open(surroundings: Surroundings) -> Result<Opened, StartError> {
     let store = Arc::new(SqliteOrders::open(&surroundings.data_dir).await?);
+    let database = store.database.clone();
     let outbox: Arc<dyn Outbox> = Arc::clone(&store) as Arc<dyn Outbox>;
     let store: Arc<dyn OrderStore> = store;
     let courier = Arc::new(Courier::new(outbox, Box::new(MailByHttp::new(surroundings.outbound.clone()))));
@@ -53,7 +54,7 @@ pub(crate) async fn open(surroundings: Surroundings) -> Result<Opened, StartErro
         .route("/order/{id}", get(find).put(add_product))
         .route("/orders/{id}", get(find).put(add_product))
         .with_state(Arc::new(Orders { store, saga }));
-    Ok((routes, working))
+    Ok(Opened { routes, working, database })
 }
 
 struct Orders {

@@ -45,7 +45,7 @@ const SCHEMA: &str = "
 
 /// The orders of the shop.
 pub(super) struct SqliteOrders {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl SqliteOrders {

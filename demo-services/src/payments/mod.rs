@@ -28,6 +28,7 @@ const BROKE: &str = "broke";
 
 pub(crate) async fn open(surroundings: Surroundings) -> Result<Opened, StartError> {
     let ledger = SqliteLedger::open(&surroundings.data_dir).await?;
+    let database = ledger.database.clone();
     let payments = Payments { ledger: Box::new(ledger), configuration: surroundings.configuration };
     let routes = Router::new()
         .route("/payments", post(pay))
@@ -35,7 +36,7 @@ pub(crate) async fn open(surroundings: Surroundings) -> Result<Opened, StartErro
         .route("/payments/{id}", get(find))
         .route("/payments/{id}/refund", post(refund))
         .with_state(Arc::new(payments));
-    Ok((routes, Vec::new()))
+    Ok(Opened { routes, working: Vec::new(), database })
 }
 
 struct Payments {

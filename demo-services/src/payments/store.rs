@@ -71,7 +71,7 @@ const SCHEMA: &str = "
 
 /// The shop's ledger.
 pub(super) struct SqliteLedger {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl SqliteLedger {

@@ -29,6 +29,7 @@ const MAX_ITEMS: usize = 100;
 
 pub(crate) async fn open(surroundings: Surroundings) -> Result<Opened, StartError> {
     let catalogue = SqliteCatalogue::open(&surroundings.data_dir).await?;
+    let database = catalogue.database.clone();
     let products = Products { catalogue: Box::new(catalogue), configuration: surroundings.configuration };
     let routes = Router::new()
         .route("/products", get(list).post(add))
@@ -36,7 +37,7 @@ pub(crate) async fn open(surroundings: Surroundings) -> Result<Opened, StartErro
         .route("/reservations", post(reserve))
         .route("/reservations/{id}", delete(release))
         .with_state(Arc::new(products));
-    Ok((routes, Vec::new()))
+    Ok(Opened { routes, working: Vec::new(), database })
 }
 
 struct Products {

@@ -102,7 +102,7 @@ const SCHEMA: &str = "
 
 /// The catalogue of the shop.
 pub(super) struct SqliteCatalogue {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl SqliteCatalogue {

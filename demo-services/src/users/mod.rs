@@ -28,13 +28,14 @@ const TOKEN_LIMIT: Duration = Duration::from_secs(2);
 
 pub(crate) async fn open(surroundings: Surroundings) -> Result<Opened, StartError> {
     let store = SqliteUsers::open(&surroundings.data_dir).await?;
+    let database = store.database.clone();
     let users =
         Users { store: Box::new(store), passwords: Passwords::new(), outbound: surroundings.outbound };
     let routes = Router::new()
         .route("/users", post(register))
         .route("/users/login", post(login))
         .with_state(Arc::new(users));
-    Ok((routes, Vec::new()))
+    Ok(Opened { routes, working: Vec::new(), database })
 }
 
 struct Users {

@@ -20,7 +20,7 @@ const SCHEMA: &str = "
 
 /// The users of the shop.
 pub(super) struct SqliteUsers {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl SqliteUsers {
