@@ -242,7 +242,7 @@ fn successful(url: &str, response: Response<Bytes>) -> Result<Bytes, FetchError>
 }
 
 /// A URL as it may be shown: without credentials, query and fragment, any of which may hold a secret.
-fn shown(url: &str) -> String {
+pub(crate) fn shown(url: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
     let (scheme, rest) = url[..end].split_once("://").unwrap_or(("", &url[..end]));
     let authority = rest.find('/').unwrap_or(rest.len());

@@ -39,7 +39,7 @@ async fn read_head(stream: &mut TcpStream) -> String {
             Ok(read) => head.extend_from_slice(&chunk[..read]),
         }
     }
-    String::from_utf8(head).unwrap()
+    String::from_utf8_lossy(&head).into_owned()
 }
 
 fn client() -> Client {
@@ -59,6 +59,20 @@ async fn a_get_gives_the_body_and_is_never_traced() {
     let head = heads.lock().unwrap()[0].to_lowercase();
     assert!(head.starts_with("get /keys?x=1 http/1.1\r\n"), "{head}");
     assert!(head.contains("b3: 0\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn a_post_says_what_it_carries() {
+    let (address, heads) = canned("HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").await;
+    let json = HeaderValue::from_static("application/json");
+    let url = format!("http://{address}/api/v2/spans");
+    assert_eq!(client().post(&url, json, Bytes::from("[]"), SMALL).await.unwrap(), "");
+    let head = heads.lock().unwrap()[0].to_lowercase();
+    assert!(head.starts_with("post /api/v2/spans http/1.1\r\n"), "{head}");
+    assert!(
+        head.contains("content-type: application/json\r\n") && head.contains("content-length: 2\r\n"),
+        "{head}"
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! A key set as published (RFC 7517), and which of its keys a token may be verified with.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
@@ -125,27 +127,35 @@ fn material(jwk: &Jwk) -> Option<(DecodingKey, &'static [Algorithm])> {
     let (x, y) = (jwk.x.as_deref(), jwk.y.as_deref());
     match (jwk.kty.as_str(), jwk.crv.as_deref()) {
         ("RSA", _) => {
-            let modulus = jwk.n.as_deref().filter(|n| (2048..=8192).contains(&(decoded_len(n) * 8)))?;
-            Some((DecodingKey::from_rsa_components(modulus, jwk.e.as_deref()?).ok()?, RSA))
+            let (modulus, exponent) = (number(jwk.n.as_deref()?)?, number(jwk.e.as_deref()?)?);
+            let usable = (2048..=8192).contains(&(modulus.len() * 8));
+            usable.then(|| (DecodingKey::from_rsa_raw_components(&modulus, &exponent), RSA))
         }
         ("EC", Some("P-256")) => Some((curve_point(x?, y?, 32)?, &[Algorithm::ES256])),
         ("EC", Some("P-384")) => Some((curve_point(x?, y?, 48)?, &[Algorithm::ES384])),
         ("OKP", Some("Ed25519")) => {
-            let x = x.filter(|x| decoded_len(x) == 32)?;
+            let x = x.filter(|x| has_length(x, 32))?;
             Some((DecodingKey::from_ed_components(x).ok()?, &[Algorithm::EdDSA]))
         }
         _ => None,
     }
 }
 
-fn curve_point(x: &str, y: &str, size: usize) -> Option<DecodingKey> {
-    if decoded_len(x) != size || decoded_len(y) != size {
+fn curve_point(x: &str, y: &str, length: usize) -> Option<DecodingKey> {
+    if !has_length(x, length) || !has_length(y, length) {
         return None;
     }
     DecodingKey::from_ec_components(x, y).ok()
 }
 
-/// How many bytes a base64url text without padding stands for.
-fn decoded_len(text: &str) -> usize {
-    text.len() * 3 / 4
+fn has_length(text: &str, length: usize) -> bool {
+    URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == length)
+}
+
+/// A number's bytes. Leading zeros, which some publish against RFC 7518, 6.3.1.1, are taken away.
+fn number(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    bytes.drain(..zeros);
+    Some(bytes)
 }

@@ -162,7 +162,12 @@ impl LiveKeys {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if !current.as_ref().is_some_and(|set| set.is_same(&keys)) {
             let generation = self.generation() + 1;
-            tracing::info!(source = self.source.url(), keys = keys.len(), passed_over, "token keys changed");
+            tracing::info!(
+                source = self.source.shown(),
+                keys = keys.len(),
+                passed_over,
+                "token keys changed"
+            );
             *current = Some(Arc::new(KeySet { generation, keys }));
             self.generation.store(generation, Ordering::Release);
         }
@@ -170,7 +175,7 @@ impl LiveKeys {
         let mut flight = self.flight();
         flight.under_way = false;
         if std::mem::take(&mut flight.failures) > 0 {
-            tracing::info!(source = self.source.url(), "token keys can be fetched again");
+            tracing::info!(source = self.source.shown(), "token keys can be fetched again");
         }
         self.refresh.mul_f64(rand::rng().random_range(0.9..=1.0))
     }
@@ -183,7 +188,7 @@ impl LiveKeys {
         if flight.failures == 1 {
             let reason =
                 fault.map_or_else(|| format!("no answer within {FETCH_LIMIT:?}"), ToString::to_string);
-            let source = self.source.url();
+            let source = self.source.shown();
             tracing::warn!(source, reason, "token keys cannot be fetched; known ones stay in use");
         }
         let (first, longest) = BACKOFF;

@@ -9,7 +9,7 @@ use http::Uri;
 use serde::Deserialize;
 
 use super::jwks::{self, Key};
-use crate::client::{Client, FetchError, Limit};
+use crate::client::{Client, FetchError, Limit, shown};
 
 /// What one document of an issuer may cost.
 const LIMIT: Limit = Limit { bytes: 256 * 1024, timeout: Duration::from_secs(5) };
@@ -56,11 +56,15 @@ pub(super) enum SourceFault {
 }
 
 impl KeySource {
-    /// The place as logs name it.
     pub(super) fn url(&self) -> &str {
         match self {
             Self::Jwks(url) | Self::Discovery { url, .. } => url,
         }
+    }
+
+    /// The place as logs name it.
+    pub(super) fn shown(&self) -> String {
+        shown(self.url())
     }
 
     /// Fetches the usable keys, and says how many were passed over.
@@ -70,7 +74,7 @@ impl KeySource {
             Self::Discovery { url, issuer } => discover(fetch, url, issuer).await?,
         };
         let document = fetch.fetch(url.clone()).await?;
-        jwks::parse(&document).ok_or(SourceFault::NotJwks { url })
+        jwks::parse(&document).ok_or_else(|| SourceFault::NotJwks { url: shown(&url) })
     }
 }
 
@@ -82,15 +86,15 @@ async fn discover(fetch: &dyn KeyFetch, url: &str, issuer: &str) -> Result<Strin
     }
     let body = fetch.fetch(url.to_owned()).await?;
     let document: Discovery =
-        serde_json::from_slice(&body).map_err(|_| SourceFault::NotDiscovery { url: url.to_owned() })?;
+        serde_json::from_slice(&body).map_err(|_| SourceFault::NotDiscovery { url: shown(url) })?;
     if document.issuer != issuer {
         return Err(SourceFault::OtherIssuer {
-            url: url.to_owned(),
+            url: shown(url),
             found: document.issuer.chars().take(200).collect(),
             expected: issuer.to_owned(),
         });
     }
-    follow(url, &document.jwks_uri).ok_or_else(|| SourceFault::Elsewhere { url: url.to_owned() })
+    follow(url, &document.jwks_uri).ok_or_else(|| SourceFault::Elsewhere { url: shown(url) })
 }
 
 /// The URL the keys are fetched from. A service that was found by its name (`lb://`) publishes the address that

@@ -60,6 +60,15 @@ async fn a_doubled_key_id_stands_for_every_key_that_has_it() {
 }
 
 #[tokio::test]
+async fn a_modulus_with_a_leading_zero_is_the_same_key() {
+    let mut key = RSA.jwk("a");
+    let modulus = URL_SAFE_NO_PAD.decode(key["n"].as_str().unwrap()).unwrap();
+    key["n"] = json!(base64([&[0], &modulus[..]].concat()));
+    let bench = bench(&Network::new([jwks(&[key])]), provider());
+    assert!(bench.ask(&good_token("a")).await.is_ok());
+}
+
+#[tokio::test]
 async fn claims_become_header_fields() {
     let provider =
         mapped(&[("sub", "X-User-Id"), ("roles", "X-Roles"), ("level", "X-Level"), ("name", "X-Name")]);
