@@ -7,11 +7,12 @@ use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 
+use crate::mend::{MOST_FAULTS, read};
 use crate::render::Content;
 use crate::substitute::{self, Environment};
 use crate::tree::{Entry, Found, Node, Position, Spotted, State, Value};
 use crate::{ControlPlaneConfig, Fault, Faults, GatewayConfig, PlacedFault, SidecarConfig};
-use crate::{check, mend, suggest, yaml};
+use crate::{check, suggest, yaml};
 
 /// The largest file that is read.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
@@ -167,7 +168,7 @@ fn read_document(text: &str, environment: Environment<'_>) -> Result<Document, V
     let (mut tree, mut spotted) = yaml::parse(text).map_err(|fault| vec![fault])?;
     spotted.extend(substitute::substitute(&mut tree, environment));
     match take_kind(&mut tree, &mut spotted) {
-        None => Err(spotted),
+        None => Err(in_order(spotted)),
         Some(Kind::Gateway) => {
             let check = |tree: &Node, config: &_| {
                 check::gateway_document(config, is_sound(tree, &["services", "control_plane", "auth"]))
@@ -193,15 +194,24 @@ fn typed<T: DeserializeOwned>(
     mut spotted: Vec<Spotted>,
     check: impl FnOnce(&Node, &T) -> Faults,
 ) -> Result<T, Vec<Spotted>> {
-    let (value, misshapen) = mend::read::<T>(&mut tree);
+    let (value, misshapen) = read::<T>(&mut tree);
     spotted.extend(misshapen);
     if let Some(value) = &value {
-        spotted.extend(check(&tree, value).0.into_iter().filter_map(|fault| place(&tree, fault)));
+        let placed = check(&tree, value).into_iter().filter_map(|fault| place(&tree, fault));
+        spotted.extend(placed.take(MOST_FAULTS));
     }
     match value {
         Some(value) if spotted.is_empty() => Ok(value),
-        _ => Err(spotted),
+        _ => Err(in_order(spotted)),
     }
+}
+
+/// Faults as they stand in the document, and not more of them than anyone reads at a time.
+fn in_order(mut spotted: Vec<Spotted>) -> Vec<Spotted> {
+    spotted.sort_by(|one, other| one.position.cmp(&other.position));
+    spotted.dedup_by(|one, other| one.fault == other.fault);
+    spotted.truncate(MOST_FAULTS);
+    spotted
 }
 
 /// Finds a fault of the typed document in the tree; `None` when it speaks of a value already reported.
@@ -263,8 +273,7 @@ fn is_whole(node: &Node) -> bool {
         }
 }
 
-fn content(name: &str, text: &str, mut spotted: Vec<Spotted>) -> LoadError {
-    spotted.sort_by(|one, other| one.position.cmp(&other.position));
+fn content(name: &str, text: &str, spotted: Vec<Spotted>) -> LoadError {
     LoadError::Content(Box::new(Content::new(name, text, spotted)))
 }
 

@@ -6,6 +6,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::Fault;
+use crate::mend::MOST_FAULTS;
 use crate::tree::Spotted;
 
 /// One fault and its place in a text.
@@ -24,7 +25,6 @@ pub struct PlacedFault {
 }
 
 /// A text and all its faults.
-#[derive(Debug)]
 pub struct Content {
     name: String,
     text: String,
@@ -34,8 +34,7 @@ pub struct Content {
 impl Content {
     pub(crate) fn new(name: &str, text: &str, spotted: Vec<Spotted>) -> Self {
         let lines = Lines::of(text);
-        let mut faults: Vec<_> = spotted.into_iter().map(|spotted| lines.place(spotted)).collect();
-        faults.dedup();
+        let faults = spotted.into_iter().map(|spotted| lines.place(spotted)).collect();
         Self { name: name.to_owned(), text: text.to_owned(), faults }
     }
 
@@ -53,6 +52,7 @@ impl Content {
         }
         let count = match self.faults.len() {
             1 => "1 fault".to_owned(),
+            MOST_FAULTS => format!("{MOST_FAULTS} faults, and there may be more,"),
             count => format!("{count} faults"),
         };
         out + &format!("{count} in {}", self.name)
@@ -67,6 +67,16 @@ impl Content {
             Some(hint) => group.element(Level::HELP.message(hint.as_str())),
             None => group,
         }
+    }
+}
+
+/// Without the text: it may hold secrets, and nobody asked for them.
+impl fmt::Debug for Content {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Content")
+            .field("name", &self.name)
+            .field("faults", &self.faults)
+            .finish_non_exhaustive()
     }
 }
 

@@ -86,13 +86,7 @@ struct Open {
 impl Builder {
     fn take(&mut self, event: Event<'_>, span: Range<usize>) -> Result<(), Spotted> {
         match event {
-            Event::DocumentStart(..) => {
-                self.documents += 1;
-                if self.documents > 1 {
-                    return Err(at(span, "a second document begins here").hint("keep one document a file"));
-                }
-                Ok(())
-            }
+            Event::DocumentStart(..) => self.begin_document(span),
             Event::Scalar(text, style, anchor, tag) => {
                 refuse_tag(tag.is_some(), &span)?;
                 let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Quoted };
@@ -115,6 +109,14 @@ impl Builder {
                 self.complete(copy, 0)
             }
             _ => Ok(()),
+        }
+    }
+
+    fn begin_document(&mut self, span: Range<usize>) -> Result<(), Spotted> {
+        self.documents += 1;
+        match self.documents {
+            1 => Ok(()),
+            _ => Err(at(span, "a second document begins here").hint("keep one document a file")),
         }
     }
 

@@ -263,3 +263,25 @@ fn an_error_can_be_kept_and_sent() {
     fn is_error<T: std::error::Error + Send + Sync + 'static>() {}
     is_error::<LoadError>();
 }
+
+#[test]
+fn windows_files_are_counted_like_any_other() {
+    assert_eq!(
+        faults("\u{feff}kind: gateway\r\n\r\nlisten: x\r\n"),
+        ["3:9 listen: `x` is not an address to listen on (an IP address and a port: `127.0.0.1:8080`)"]
+    );
+}
+
+#[test]
+fn a_large_faulty_file_is_answered_in_time() {
+    let services: String =
+        (0..3_000).map(|n| format!("  service-{n}: {{endpoints: [127.0.0.1:1]}}\n")).collect();
+    let route = |n: usize| format!("- {{name: r{n}, match: {{path: /}}, service: servant-{n}}}\n");
+    let routes: String = (0..3_000).map(route).collect();
+    let text = format!("kind: gateway\nservices:\n{services}routes:\n{routes}");
+    let start = std::time::Instant::now();
+    let error = load_document("file.yaml", &text).expect_err("faults");
+    assert_eq!(error.faults().len(), 50);
+    assert!(error.to_string().ends_with("50 faults, and there may be more, in file.yaml"));
+    assert!(start.elapsed().as_secs() < 20);
+}

@@ -15,6 +15,7 @@ mod sidecar;
 
 use std::collections::BTreeSet;
 
+use crate::mend::MOST_FAULTS;
 use crate::wire::Instance;
 use crate::{ControlPlaneConfig, Fault, Faults, GatewayConfig, RouteConfig, SidecarConfig};
 
@@ -27,10 +28,14 @@ pub fn route(route: &RouteConfig, services: Option<&BTreeSet<String>>) -> Faults
 }
 
 /// Every fault of a set of routes, duplicates of a name included. Paths start at the list (`[2].match.path`).
+/// The search ends after 50 faults: a set so wrong is not read any further.
 pub fn routes(routes: &[RouteConfig], services: Option<&BTreeSet<String>>) -> Faults {
     let mut faults = Faults::default();
     let mut names = BTreeSet::new();
     for (index, route) in routes.iter().enumerate() {
+        if faults.0.len() >= MOST_FAULTS {
+            break;
+        }
         let place = format!("[{index}]");
         faults.add(&place, route::faults(route, services));
         if !names.insert(&route.name) {
