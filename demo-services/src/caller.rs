@@ -1,7 +1,7 @@
-//! Who a request is for: the `X-User-Id` a gateway sets from the token's subject, and removes when a client
-//! sends it. A request without it comes from inside the shop.
+//! Who a request is for, and which thing it names: the `X-User-Id` a gateway sets from the token's subject, and
+//! removes when a client sends it (a request without it comes from inside the shop), and the id in the path.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Path};
 use http::StatusCode;
 use http::request::Parts;
 
@@ -44,5 +44,20 @@ impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
                 "the request names no user: send it through the gateway with a token",
             )
         })
+    }
+}
+
+/// The id at the end of the path. What cannot be an id names nothing: 404.
+pub(crate) struct Id(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.ok()
+            .filter(|Path(id)| (1..=128).contains(&id.len()))
+            .map(|Path(id)| Self(id))
+            .ok_or_else(|| Problem::not_found("nothing has such an id"))
     }
 }

@@ -23,7 +23,7 @@ use crate::{auth, frame, notifications, orders, payments, products, users};
 
 /// How long requests in flight get to finish when a service is asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
-/// How long the last spans get to reach the collector.
+/// How long the database gets to close, and the last spans to reach the collector.
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// Runs a service until the process is asked to stop (SIGTERM or SIGINT), then drains it.
@@ -140,7 +140,8 @@ impl RunningService {
                 task.abort();
             }
         }
-        self.database.close().await;
+        // A request that was cut off may still hold a connection.
+        _ = timeout(FLUSH, self.database.close()).await;
         // The reporter ends by itself once nothing that could report is left.
         if let Some(mut task) = self.reporting.take()
             && timeout(FLUSH, &mut task).await.is_err()

@@ -6,6 +6,7 @@ mod store;
 
 use std::sync::Arc;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -38,7 +39,10 @@ type Ring = State<Arc<KeyRing>>;
 /// A token or a key set must not be kept by anything on its way, except for as long as said here.
 type Answer = Result<([(http::HeaderName, &'static str); 1], Json<Value>), Problem>;
 
-async fn sign_in(State(ring): Ring, Query(parameters): Query<Vec<(String, String)>>) -> Answer {
+type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+async fn sign_in(State(ring): Ring, parameters: Parameters) -> Answer {
+    let Query(parameters) = parameters.map_err(|rejection| bad_request(rejection.body_text()))?;
     let mut users = parameters.iter().filter(|(name, _)| name == "user_id").map(|(_, value)| value);
     match (users.next(), users.next()) {
         (Some(user), None) if is_user_id(user) => issue(&ring, user).await,

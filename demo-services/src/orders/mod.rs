@@ -11,16 +11,16 @@ mod store;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use http::header::{CACHE_CONTROL, LOCATION};
-use http::{HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::body::Fields;
-use crate::caller::SignedIn;
+use crate::caller::{Id, SignedIn};
 use crate::problem::Problem;
 use crate::running::{Opened, StartError, Surroundings};
 use crate::trace::TraceContext;
@@ -82,7 +82,7 @@ async fn add_product(
     State(orders): State<Arc<Orders>>,
     SignedIn(user_id): SignedIn,
     Extension(trace): Extension<TraceContext>,
-    Path(order_id): Path<String>,
+    Id(order_id): Id,
     mut fields: Fields,
 ) -> Result<Json<Order>, Problem> {
     let product_id = fields.whole("product_id", 1..=i64::MAX);
@@ -94,14 +94,17 @@ async fn add_product(
 async fn find(
     State(orders): State<Arc<Orders>>,
     SignedIn(user_id): SignedIn,
-    Path(order_id): Path<String>,
-) -> Result<([(HeaderName, &'static str); 1], Json<Order>), Problem> {
+    Id(order_id): Id,
+) -> Result<(HeaderMap, Json<Order>), Problem> {
     // Another user's order is no different from one that does not exist.
     let order = orders.store.find(order_id).await?.filter(|order| order.user_id == user_id);
     let order = order.ok_or_else(no_such_order)?;
-    // What is not decided yet must not be kept by a cache; the rest may be, by one that knows when it changes.
-    let keep = if order.status == OrderStatus::Pending { "no-store" } else { "private" };
-    Ok(([(CACHE_CONTROL, keep)], Json(order)))
+    let mut headers = HeaderMap::new();
+    // What is not decided yet changes by itself: no cache may keep it.
+    if order.status == OrderStatus::Pending {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    Ok((headers, Json(order)))
 }
 
 impl Orders {

@@ -35,7 +35,7 @@ impl Neighbours {
         let item = |(product_id, quantity)| json!({ "product_id": product_id, "quantity": quantity });
         let items: Vec<Value> = quantities.into_iter().map(item).collect();
         let body = json!({ "reservation_id": change.change_id, "order_id": change.order_id, "items": items });
-        let reply = self.post(PRODUCTS, "/reservations", change, body, limit).await?;
+        let reply = self.outbound.call(&change.trace, post(PRODUCTS, "/reservations", body, limit)).await?;
         match reply.status {
             StatusCode::CREATED => Ok(member(PRODUCTS, &reply, "total")?),
             StatusCode::UNPROCESSABLE_ENTITY => {
@@ -74,7 +74,7 @@ impl Neighbours {
             "amount": amount,
             "idempotency_key": change.change_id,
         });
-        let reply = self.post(PAYMENTS, "/payments", change, body, limit).await?;
+        let reply = self.outbound.call(&change.trace, post(PAYMENTS, "/payments", body, limit)).await?;
         match reply.status {
             StatusCode::CREATED => Ok(member(PAYMENTS, &reply, "payment_id")?),
             StatusCode::PAYMENT_REQUIRED => {
@@ -87,23 +87,16 @@ impl Neighbours {
     /// Has money that was taken given back, and money that was not taken never be taken.
     pub(super) async fn cancel_payment(&self, change: &Change) -> Result<(), SagaFault> {
         let body = json!({ "idempotency_key": change.change_id });
-        match self.post(PAYMENTS, "/payments/cancel", change, body, CALL_LIMIT).await?.status {
+        let call = post(PAYMENTS, "/payments/cancel", body, CALL_LIMIT);
+        match self.outbound.call(&change.trace, call).await?.status {
             StatusCode::OK => Ok(()),
             status => Err(unexpected(PAYMENTS, status).into()),
         }
     }
+}
 
-    async fn post(
-        &self,
-        service: &str,
-        path: &str,
-        change: &Change,
-        body: Value,
-        limit: Duration,
-    ) -> Result<Reply, CallError> {
-        let call = Call { service, method: Method::POST, path: path.to_owned(), body: Some(body), limit };
-        self.outbound.call(&change.trace, call).await
-    }
+fn post(service: &'static str, path: &str, body: Value, limit: Duration) -> Call<'static> {
+    Call { service, method: Method::POST, path: path.to_owned(), body: Some(body), limit }
 }
 
 /// A member of an answer; without it the answer is no answer.

@@ -5,7 +5,7 @@ mod store;
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::header::{CACHE_CONTROL, LOCATION};
@@ -13,7 +13,7 @@ use http::{HeaderName, StatusCode};
 use serde_json::{Value, json};
 
 use crate::body::Fields;
-use crate::caller::Caller;
+use crate::caller::{Caller, Id};
 use crate::configuration::Configuration;
 use crate::money::Cents;
 use crate::problem::Problem;
@@ -101,17 +101,13 @@ async fn pay(State(payments): Shop, mut fields: Fields) -> Result<Created, Probl
 async fn find(
     State(payments): Shop,
     Caller(user): Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<([(HeaderName, &'static str); 1], Json<Value>), Problem> {
     let payment = own(payments.ledger.find(id).await?, user.as_deref())?;
     Ok(([(CACHE_CONTROL, "no-cache")], payments.show(&payment)))
 }
 
-async fn refund(
-    State(payments): Shop,
-    Caller(user): Caller,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
+async fn refund(State(payments): Shop, Caller(user): Caller, Id(id): Id) -> Result<Json<Value>, Problem> {
     let payment = own(payments.ledger.find(id).await?, user.as_deref())?;
     let payment = payments.ledger.refund(payment.payment_id).await?;
     payment.map(|payment| payments.show(&payment)).ok_or_else(no_such_payment)

@@ -5,7 +5,7 @@ mod store;
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use http::header::LOCATION;
@@ -13,6 +13,7 @@ use http::{HeaderName, StatusCode};
 use serde_json::json;
 
 use crate::body::Fields;
+use crate::caller::Id;
 use crate::configuration::Configuration;
 use crate::money::Cents;
 use crate::problem::Problem;
@@ -51,7 +52,7 @@ async fn list(State(products): Shop) -> Result<Json<Vec<Product>>, Problem> {
     Ok(Json(products.catalogue.all().await?))
 }
 
-async fn find(State(products): Shop, Path(id): Path<String>) -> Result<Json<Product>, Problem> {
+async fn find(State(products): Shop, Id(id): Id) -> Result<Json<Product>, Problem> {
     let found = match id.parse() {
         Ok(number) => products.catalogue.find(number).await?,
         Err(_) => None,
@@ -115,10 +116,7 @@ fn warn_of_low_stock(configuration: &Configuration, stock_left: &[(i64, i64)]) {
     }
 }
 
-async fn release(State(products): Shop, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    if !(1..=128).contains(&id.chars().count()) {
-        return Err(Problem::not_found("there is no such reservation"));
-    }
+async fn release(State(products): Shop, Id(id): Id) -> Result<StatusCode, Problem> {
     products.catalogue.release(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
