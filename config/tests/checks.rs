@@ -52,11 +52,6 @@ fn routes() {
             "no `auth` section",
         ),
         (
-            "{name: a, match: {path: /}, service: products, auth: requird}",
-            "routes[0].auth",
-            "mean `required`?",
-        ),
-        (
             "{name: a, match: {path: /}, service: products}\n- {name: a, match: {path: /b}, service: products}",
             "routes[1].name",
             "another route is called `a`",
