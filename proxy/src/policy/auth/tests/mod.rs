@@ -5,6 +5,7 @@
 mod configuration;
 mod hostile;
 mod identity;
+mod network;
 mod rotation;
 
 use std::collections::{BTreeMap, VecDeque};
