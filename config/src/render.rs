@@ -60,7 +60,9 @@ impl Content {
 
     fn group<'a>(&'a self, placed: &'a PlacedFault) -> Group<'a> {
         let line = self.text.get(placed.within.clone()).unwrap_or_default();
-        let caret = AnnotationKind::Primary.span(placed.mark.clone()).label(placed.fault.path.as_str());
+        // The library cleans every text but this one: a field's name must not steer the terminal.
+        let path = placed.fault.path.replace(char::is_control, "\u{fffd}");
+        let caret = AnnotationKind::Primary.span(placed.mark.clone()).label(path);
         let snippet = Snippet::source(line).path(&self.name).line_start(placed.line).annotation(caret);
         let group = Level::ERROR.primary_title(placed.fault.problem.as_str()).element(snippet);
         match &placed.fault.hint {

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use portreeve_config::{
-    Document, LoadError, PlacedFault, RouteConfig, load_document, load_file, parse_document, parse_json,
+    Document, LoadError, PlacedFault, RouteConfig, check, check_json, load_document, load_file,
+    parse_document, parse_json,
 };
 
 /// `line:column path` and the problem of every fault.
@@ -132,6 +133,13 @@ error: `ähm` is not an address to listen on
     );
     assert!(!error.to_string().contains('\u{1b}'));
     assert!(error.render(true).contains('\u{1b}'));
+}
+
+#[test]
+fn no_text_steers_the_terminal() {
+    let text = "kind: gateway\n\"a\\e[31mb\": 1\nlisten: \"\\e[0m\\u202e\"\naccess_log: \u{202e}\n";
+    let shown = load_document("file.yaml", text).expect_err("faults").to_string();
+    assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown:?}");
 }
 
 #[test]
@@ -284,4 +292,12 @@ fn a_large_faulty_file_is_answered_in_time() {
     assert_eq!(error.faults().len(), 50);
     assert!(error.to_string().ends_with("50 faults, and there may be more, in file.yaml"));
     assert!(start.elapsed().as_secs() < 20);
+}
+
+#[test]
+fn shape_and_content_of_json_are_answered_together() {
+    let json = br#"{"name": "a b", "match": {"path": "/x//y"}, "service": [], "timeout": "0s", "colour": 1}"#;
+    let faults = check_json::<RouteConfig>(json, |route| check::route(route, None)).expect_err("faults");
+    let places: Vec<_> = faults.0.iter().map(|fault| &*fault.path).collect();
+    assert_eq!(places, ["name", "match.path", "service", "timeout", "colour"]);
 }
