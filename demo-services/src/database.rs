@@ -13,12 +13,16 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Sqlite, Transaction};
+use tokio::time::{Instant, sleep};
 
 /// What a storage trait's method returns: boxed, so that a store is chosen when the service starts.
 pub(crate) type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, StorageError>> + Send + 'a>>;
 
 /// How long a statement waits for another process's write, and a request for a free connection.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The pause before a database that is locked while it is opened is tried again.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// A service's database file; clones are the same one.
 #[derive(Clone)]
@@ -52,8 +56,15 @@ impl Database {
             writer: pool(1).connect_lazy_with(options.clone()),
             readers: pool(2).connect_lazy_with(options),
         };
-        database.prepare(schema).await.map_err(|error| database.fault(&error))?;
-        Ok(database)
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            match database.prepare(schema).await.map_err(|error| database.fault(&error)) {
+                Ok(()) => return Ok(database),
+                // SQLite does not wait for the lock when two instances turn a new file to its log at once.
+                Err(StorageError::Busy { .. }) if Instant::now() < patience => sleep(RETRY).await,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn prepare(&self, schema: &'static str) -> Result<(), sqlx::Error> {
@@ -155,4 +166,39 @@ pub enum StorageError {
         /// What the system said.
         detail: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::thread;
+
+    use super::*;
+
+    const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS things (id INTEGER PRIMARY KEY) STRICT;";
+
+    #[test]
+    fn instances_that_start_at_once_on_a_new_file_all_start() {
+        for _ in 0..25 {
+            let folder = tempfile::tempdir().unwrap();
+            let open = |path: PathBuf| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let database = Database::open(&path, "things", SCHEMA).await?;
+                    database.close().await;
+                    Ok::<(), StorageError>(())
+                })
+            };
+            let instances: Vec<_> = (0..4)
+                .map(|_| {
+                    let path = folder.path().to_owned();
+                    thread::spawn(move || open(path))
+                })
+                .collect();
+            for instance in instances {
+                instance.join().unwrap().unwrap();
+            }
+        }
+    }
 }
