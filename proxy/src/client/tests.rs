@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use hyper::body::Frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::*;
 
@@ -46,9 +46,12 @@ fn client() -> Client {
     Client::new(Arc::new(|_: &str| Vec::new())).unwrap()
 }
 
-/// An address on which nothing listens.
-async fn dead() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// An address on which nothing listens, and what keeps it from being given to someone else.
+fn dead() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 #[tokio::test]
@@ -129,7 +132,8 @@ async fn a_silent_server_costs_no_more_than_the_timeout() {
 async fn a_service_is_reached_through_its_first_instance_that_answers() {
     let (failing, _) = canned("HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n").await;
     let (working, heads) = canned("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").await;
-    let addresses = vec![dead().await, failing, working];
+    let (_held, dead) = dead();
+    let addresses = vec![dead, failing, working];
     let client = Client::new(Arc::new(
         move |service: &str| {
             if service == "auth" { addresses.clone() } else { Vec::new() }
@@ -148,7 +152,7 @@ async fn an_instance_that_hangs_leaves_time_for_the_next() {
     let (working, _) = canned("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").await;
     let addresses = vec![silent.local_addr().unwrap(), working];
     let client = Client::new(Arc::new(move |_: &str| addresses.clone())).unwrap();
-    let limit = Limit { bytes: 10, timeout: Duration::from_millis(400) };
+    let limit = Limit { bytes: 10, timeout: Duration::from_secs(1) };
     assert_eq!(client.get("lb://auth/jwks", limit).await.unwrap(), "hi");
 }
 
@@ -165,7 +169,8 @@ async fn addresses_that_cannot_work_are_refused_without_their_secrets() {
         let fault = client().get(url, SMALL).await.unwrap_err().to_string();
         assert!(fault.contains(expected) && !fault.contains("hidden"), "{url} gave {fault}");
     }
-    let fault = client().get(&format!("http://{}/", dead().await), SMALL).await.unwrap_err();
+    let (_held, dead) = dead();
+    let fault = client().get(&format!("http://{dead}/"), SMALL).await.unwrap_err();
     assert!(matches!(fault, FetchError::Connect { .. }), "{fault}");
 }
 

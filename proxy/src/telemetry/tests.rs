@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -144,8 +144,10 @@ async fn spans_leave_by_themselves_and_in_batches_of_512_at_most() {
 
 #[tokio::test]
 async fn without_a_collector_spans_are_dropped_and_counted() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let sink = sink(&format!("http://{nobody}/api/v2/spans"), None);
+    // Bound and not listening: no one answers there, and no one else gets the port.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let sink = sink(&format!("http://{}/api/v2/spans", nobody.local_addr().unwrap()), None);
     sink.record(span(root(), SpanKind::Server));
     assert!(sink.flush(LIMIT).await);
     assert_eq!(sink.dropped(), 1);

@@ -5,6 +5,7 @@
     reason = "upstream points to OTLP, but Zipkin's own format is what collectors here speak"
 )]
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ use http::{Request, Response, Uri};
 use opentelemetry::trace::{
     SpanContext, SpanId, SpanKind as OtelKind, Status, TraceFlags, TraceId, TraceState,
 };
-use opentelemetry::{KeyValue, StringValue};
+use opentelemetry::{InstrumentationScope, KeyValue, StringValue};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter, SpanLinks};
 use opentelemetry_zipkin::ZipkinExporter;
@@ -27,7 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::document::{self, PEER_ADDRESS, PEER_PORT, PEER_SERVICE};
-use super::{Span, SpanKind, SpanSink};
+use super::{Remote, Span, SpanKind, SpanSink};
 use crate::client::{Client, Limit};
 
 /// Spans that may wait, some 4 MiB of them; further ones are dropped.
@@ -192,20 +193,6 @@ impl Export {
 
 fn span_data(span: Span) -> SpanData {
     let (trace_id, span_id) = (TraceId::from(span.context.trace_id()), SpanId::from(span.context.span_id()));
-    // Zipkin takes a duration of zero for none at all.
-    let duration = span.duration.max(Duration::from_micros(1));
-    let mut attributes: Vec<KeyValue> = span
-        .attributes
-        .into_iter()
-        .map(|(name, value)| KeyValue::new(name, StringValue::from(value)))
-        .collect();
-    if let Some(service) = span.remote.service {
-        attributes.push(KeyValue::new(PEER_SERVICE, StringValue::from(service)));
-    }
-    if let Some(address) = span.remote.address {
-        attributes.push(KeyValue::new(PEER_ADDRESS, address.ip().to_string()));
-        attributes.push(KeyValue::new(PEER_PORT, i64::from(address.port())));
-    }
     SpanData {
         span_context: SpanContext::new(trace_id, span_id, TraceFlags::SAMPLED, false, TraceState::default()),
         parent_span_id: span.context.parent_id().map_or(SpanId::INVALID, SpanId::from),
@@ -216,14 +203,29 @@ fn span_data(span: Span) -> SpanData {
         },
         name: span.name,
         start_time: span.start,
-        end_time: span.start + duration,
-        attributes,
+        // Zipkin takes a duration of zero for none at all.
+        end_time: span.start + span.duration.max(Duration::from_micros(1)),
+        attributes: attributes(span.attributes, span.remote),
         dropped_attributes_count: 0,
         events: SpanEvents::default(),
         links: SpanLinks::default(),
         status: span.error.map_or(Status::Unset, |description| Status::Error { description }),
-        instrumentation_scope: opentelemetry::InstrumentationScope::default(),
+        instrumentation_scope: InstrumentationScope::default(),
     }
+}
+
+/// The span's own attributes, and the other side of the call under the names that [`document`] looks for.
+fn attributes(own: Vec<(&'static str, Cow<'static, str>)>, remote: Remote) -> Vec<KeyValue> {
+    let mut attributes: Vec<KeyValue> =
+        own.into_iter().map(|(name, value)| KeyValue::new(name, StringValue::from(value))).collect();
+    if let Some(service) = remote.service {
+        attributes.push(KeyValue::new(PEER_SERVICE, StringValue::from(service)));
+    }
+    if let Some(address) = remote.address {
+        attributes.push(KeyValue::new(PEER_ADDRESS, address.ip().to_string()));
+        attributes.push(KeyValue::new(PEER_PORT, i64::from(address.port())));
+    }
+    attributes
 }
 
 /// Carries the exporter's posts, completed, over the gateway's own client.
