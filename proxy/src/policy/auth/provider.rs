@@ -1,5 +1,6 @@
 //! One issuer as the gateway uses it: its configuration checked and made ready, and its live keys.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +18,8 @@ use super::{KeySources, canonical};
 
 /// A greater difference between two clocks is a fault to be mended, not to be allowed for.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(300);
-const SHORTEST_REFRESH: Duration = Duration::from_secs(1);
+/// Between hammering an issuer and never hearing of a revoked key.
+const REFRESH: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
 
 /// Fields that make the message what it is, or the token itself: a claim can't stand there.
 const RESERVED: [HeaderName; 12] = [
@@ -84,8 +86,8 @@ fn check_values(config: &AuthProvider) -> Faults {
     if config.leeway.get() > LONGEST_LEEWAY {
         faults.push(Fault::new("leeway", format!("{} is too much; 5m at most", config.leeway)));
     }
-    if config.refresh.get() < SHORTEST_REFRESH {
-        faults.push(Fault::new("refresh", format!("{} is too often; 1s at least", config.refresh)));
+    if !REFRESH.contains(&config.refresh.get()) {
+        faults.push(Fault::new("refresh", format!("{} is not between 1s and 30d", config.refresh)));
     }
     faults
 }

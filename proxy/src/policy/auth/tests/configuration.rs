@@ -41,6 +41,8 @@ async fn every_fault_is_reported_at_its_place() {
     assert_eq!(faults(Vec::new()).len(), 1);
     let no_algorithms = AuthProvider { algorithms: Vec::new(), ..provider() };
     assert!(faults(vec![no_algorithms])[0].contains("RS256"));
+    let never = AuthProvider { refresh: Period(Duration::MAX), ..provider() };
+    assert!(faults(vec![never])[0].starts_with("providers[0].refresh"));
     for url in ["", "jwks.json", "ftp://x/", "http://"] {
         let nowhere = AuthProvider { jwks_url: Some(url.to_owned()), ..provider() };
         assert!(faults(vec![nowhere])[0].starts_with("providers[0].jwks_url"), "{url}");
