@@ -235,12 +235,17 @@ pub fn span_sink(
     client: &Client,
     service: &str,
 ) -> Result<Option<Arc<dyn SpanSink>>, TelemetryFault> {
-    let configured = tracing.zipkin.as_ref().map(|zipkin| zipkin.endpoint.clone());
-    let embedded = || control_plane.map(|link| format!("{}/api/v2/spans", link.url.trim_end_matches('/')));
-    let Some(endpoint) = configured.or_else(embedded) else { return Ok(None) };
+    let Some(endpoint) = span_endpoint(tracing, control_plane) else { return Ok(None) };
     let service = tracing.service_name.as_deref().unwrap_or(service).to_owned();
     let export = ZipkinExport { endpoint, service, address: None };
     Ok(Some(ZipkinSink::start(export, client.clone(), &Handle::current())?))
+}
+
+/// The URL spans are posted to: the configured collector's, else the control plane's.
+pub fn span_endpoint(tracing: &TracingConfig, control_plane: Option<&ControlPlaneLink>) -> Option<String> {
+    let configured = tracing.zipkin.as_ref().map(|zipkin| zipkin.endpoint.clone());
+    let embedded = || control_plane.map(|link| format!("{}/api/v2/spans", link.url.trim_end_matches('/')));
+    configured.or_else(embedded)
 }
 
 fn node_name(config: &GatewayConfig) -> String {

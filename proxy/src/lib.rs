@@ -30,4 +30,4 @@ pub mod snapshot;
 pub mod target;
 pub mod telemetry;
 
-pub use gateway::{Gateway, StartError, exposition, host_name, span_sink};
+pub use gateway::{Gateway, StartError, exposition, host_name, span_endpoint, span_sink};

@@ -3,20 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use portreeve_config::wire::{Change, NodeMessage, Revision, Snapshot as State};
 use portreeve_config::{Faults, GatewayConfig, RouteConfig};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 
-use super::{Live, SavedState, Session, SessionEvent, merge};
+use super::{Keeper, Live, SavedState, Session, SessionEvent, merge};
 use crate::metrics::PlaneStats;
 use crate::policy::auth::{Authenticator, KeySources};
 use crate::snapshot::Snapshot;
-
-/// How long the state may rest in memory before it is on disk, so that a burst of changes is one write.
-const SAVE_AFTER: Duration = Duration::from_millis(200);
 
 /// A changed file, and where to say what became of it.
 pub(crate) type FileUpdate = (GatewayConfig, oneshot::Sender<Result<(), Faults>>);
@@ -30,8 +25,7 @@ pub struct Reloader {
     control: State,
     /// The control plane's routes that are in force: the last ones that compiled.
     good_routes: Vec<RouteConfig>,
-    saved: Option<SavedState>,
-    save_at: Option<Instant>,
+    keeper: Keeper,
 }
 
 impl Reloader {
@@ -48,10 +42,10 @@ impl Reloader {
         saved: Option<SavedState>,
     ) -> Result<Self, Faults> {
         let good_routes = file.routes.clone();
-        let mut reloader =
-            Self { live, keys, stats, file, control: State::default(), good_routes, saved, save_at: None };
+        let (control, keeper) = (State::default(), Keeper::new(saved));
+        let mut reloader = Self { live, keys, stats, file, control, good_routes, keeper };
         reloader.put_file(reloader.file.clone())?;
-        if let Some(state) = reloader.kept_state()
+        if let Some(state) = reloader.keeper.kept()
             && let Err(faults) = reloader.take_snapshot(state)
         {
             tracing::warn!(%faults, "routes of the last run do not fit the gateway's file; they wait for the control plane");
@@ -72,14 +66,13 @@ impl Reloader {
         mut files: mpsc::Receiver<FileUpdate>,
     ) {
         loop {
-            let save_at = self.save_at.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
             tokio::select! {
                 Some(event) = events.recv() => self.hear(event, session.as_ref()).await,
                 Some((file, told)) = files.recv() => {
                     // Whoever asked may have stopped waiting.
                     let _ = told.send(self.count(|this| this.put_file(file)));
                 }
-                () = tokio::time::sleep_until(save_at), if self.save_at.is_some() => self.save().await,
+                () = self.keeper.due(), if self.keeper.is_pending() => self.keeper.save(&self.control).await,
                 else => return,
             }
         }
@@ -100,7 +93,7 @@ impl Reloader {
                 return tracing::warn!(why, "no control plane; serving goes on with what is known");
             }
         };
-        self.save_at.get_or_insert_with(|| Instant::now() + SAVE_AFTER);
+        self.keeper.touch();
         let Some(session) = session else { return };
         session
             .say(match outcome {
@@ -186,25 +179,5 @@ impl Reloader {
         let routes = merge::routes(&self.file, &self.control)?;
         let next = with.with_routes(&routes, with.auth.clone())?;
         Ok(Some((next, routes)))
-    }
-
-    fn kept_state(&self) -> Option<State> {
-        match self.saved.as_ref()?.load() {
-            Ok(state) => state,
-            Err(fault) => {
-                tracing::error!(%fault, "the state of the last run is not used");
-                None
-            }
-        }
-    }
-
-    async fn save(&mut self) {
-        self.save_at = None;
-        let Some(saved) = self.saved.clone() else { return };
-        let state = self.control.clone();
-        let written = tokio::task::spawn_blocking(move || saved.save(&state)).await;
-        if let Ok(Err(fault)) = written {
-            tracing::error!(%fault, "the state is not kept; a restart without the control plane would use an older one");
-        }
     }
 }

@@ -50,7 +50,7 @@ pub fn endpoints_of(
 
 /// What a list of events touches.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Touched {
+pub struct Touched {
     /// Whether any route changed.
     pub routes: bool,
     /// The services whose instances changed.
@@ -58,7 +58,7 @@ pub(super) struct Touched {
 }
 
 /// Reads what a change touches.
-pub(super) fn touched(events: &[Event]) -> Touched {
+pub fn touched(events: &[Event]) -> Touched {
     let mut touched = Touched::default();
     for event in events {
         match event {

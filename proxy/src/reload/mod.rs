@@ -11,6 +11,6 @@ mod session;
 pub use control_plane::Reloader;
 pub use file::{FileWatch, watch_file};
 pub use live::Live;
-pub use merge::endpoints_of;
-pub use saved::{SaveFault, SavedState};
+pub use merge::{Touched, endpoints_of, touched};
+pub use saved::{Keeper, SaveFault, SavedState};
 pub use session::{Session, SessionEvent, SessionSettings};

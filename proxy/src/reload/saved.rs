@@ -1,14 +1,19 @@
 //! The last snapshot of the control plane on disk, so that a node can start while the control plane is away. A file
 //! that is torn or damaged is set aside with a clear word and never trusted.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use portreeve_config::wire::Snapshot;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 const FORMAT: u32 = 1;
+/// How long the state may rest in memory before it is on disk, so that a burst of changes is one write.
+const SAVE_AFTER: Duration = Duration::from_millis(200);
 
 /// Where a node keeps its last snapshot.
 #[derive(Clone, Debug)]
@@ -101,8 +106,60 @@ impl SavedState {
     }
 }
 
+/// Saves a node's state soon after it has changed, once for a whole burst of changes.
+pub struct Keeper {
+    saved: Option<SavedState>,
+    due: Option<Instant>,
+}
+
+impl Keeper {
+    /// Keeps nothing when there is no place for it.
+    pub fn new(saved: Option<SavedState>) -> Self {
+        Self { saved, due: None }
+    }
+
+    /// The state of the last run. A damaged one is logged and not used.
+    pub fn kept(&self) -> Option<Snapshot> {
+        self.saved.as_ref()?.load().unwrap_or_else(|fault| {
+            tracing::error!(%fault, "the state of the last run is not used");
+            None
+        })
+    }
+
+    /// Notes that the state has changed.
+    pub fn touch(&mut self) {
+        if self.saved.is_some() {
+            self.due.get_or_insert_with(|| Instant::now() + SAVE_AFTER);
+        }
+    }
+
+    /// Whether a change is not saved yet.
+    pub fn is_pending(&self) -> bool {
+        self.due.is_some()
+    }
+
+    /// Waits until it is time to save; for ever while there is nothing to save. Can be dropped at any time.
+    pub async fn due(&self) {
+        match self.due {
+            Some(due) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Saves. A failure is logged: what was kept before stays.
+    pub async fn save(&mut self, state: &Snapshot) {
+        self.due = None;
+        let (Some(saved), state) = (self.saved.clone(), state.clone()) else { return };
+        let written = tokio::task::spawn_blocking(move || saved.save(&state)).await;
+        if let Ok(Err(fault)) = written {
+            tracing::error!(%fault, "the state is not kept; a restart without the control plane would use an older one");
+        }
+    }
+}
+
 fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
+    // What a sidecar keeps holds its service's configuration, and that may hold secrets.
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
