@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::future::pending;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -38,6 +39,7 @@ struct Inside {
     addresses: Mutex<HashMap<String, SocketAddr>>,
     faults: Mutex<HashMap<String, Fault>>,
     seen: Mutex<Vec<String>>,
+    storm: AtomicBool,
 }
 
 impl FakeOutbound {
@@ -49,6 +51,7 @@ impl FakeOutbound {
             addresses: Mutex::default(),
             faults: Mutex::default(),
             seen: Mutex::default(),
+            storm: AtomicBool::new(false),
         });
         let app = Router::new().fallback(pass_on).with_state(Arc::clone(&inside));
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -68,6 +71,11 @@ impl FakeOutbound {
         self.inside.faults.lock().unwrap().remove(place);
     }
 
+    /// While it storms, three of seven requests go wrong, each in another way.
+    pub(crate) fn storm(&self, storms: bool) {
+        self.inside.storm.store(storms, Ordering::Relaxed);
+    }
+
     /// How many requests came for a service and path.
     pub(crate) fn seen(&self, place: &str) -> usize {
         self.inside.seen.lock().unwrap().iter().filter(|seen| *seen == place).count()
@@ -77,10 +85,19 @@ impl FakeOutbound {
 async fn pass_on(State(inside): State<Arc<Inside>>, mut request: Request) -> Response {
     let service = request.headers()["host"].to_str().unwrap().to_owned();
     let place = format!("{service}{}", request.uri().path());
-    inside.seen.lock().unwrap().push(place.clone());
-    let fault = {
-        let faults = inside.faults.lock().unwrap();
-        faults.get(&place).or_else(|| faults.get(&service)).copied()
+    let number = {
+        let mut seen = inside.seen.lock().unwrap();
+        seen.push(place.clone());
+        seen.len()
+    };
+    let fault = match number % 7 {
+        1 if inside.storm.load(Ordering::Relaxed) => Some(Fault::Down),
+        3 if inside.storm.load(Ordering::Relaxed) => Some(Fault::HangAfter),
+        5 if inside.storm.load(Ordering::Relaxed) => Some(Fault::HangBefore),
+        _ => {
+            let faults = inside.faults.lock().unwrap();
+            faults.get(&place).or_else(|| faults.get(&service)).copied()
+        }
     };
     let address = inside.addresses.lock().unwrap().get(&service).copied();
     let (Some(address), false) = (address, fault == Some(Fault::Down)) else {
