@@ -5,11 +5,13 @@
 //! (`publisher`). The wire format of the stream is [`portreeve_config::wire`].
 
 mod api;
+mod console;
 mod publisher;
 mod registry;
 mod server;
 mod state;
 mod store;
+mod traces;
 
 use std::io;
 use std::net::SocketAddr;

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 use super::Context;
 use super::problem::Problem;
 use crate::state::State as ControlState;
+use crate::traces::TraceStore;
 
 pub(super) fn router() -> Router<Context> {
     Router::new()
@@ -24,16 +25,16 @@ pub(super) fn router() -> Router<Context> {
 }
 
 /// The figures are read when they are asked for; nothing is counted in between.
-async fn metrics(State(state): State<ControlState>) -> Result<Response, Problem> {
+async fn metrics(State(Context { state, traces, .. }): State<Context>) -> Result<Response, Problem> {
     let mut registry = Registry::with_prefix("portreeve_control_plane");
-    register(&mut registry, &state);
+    register(&mut registry, &state, &traces);
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|_| Problem::unavailable("the metrics could not be written"))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-fn register(registry: &mut Registry, state: &ControlState) {
+fn register(registry: &mut Registry, state: &ControlState, traces: &TraceStore) {
     let mut gauge = |name: &str, help: &str, value: u64| {
         let gauge = Gauge::<i64>::default();
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -47,6 +48,7 @@ fn register(registry: &mut Registry, state: &ControlState) {
     gauge("instances", "Registered instances", instances as u64);
     gauge("routes", "Routes", routes as u64);
     gauge("services", "Known services", services as u64);
+    gauge("spans", "Spans in the embedded trace store", traces.len() as u64);
     let watchers = Family::<[(&'static str, &'static str); 1], Gauge>::default();
     for kind in [("gateway", NodeKind::Gateway), ("sidecar", NodeKind::Sidecar)] {
         let count = state.publisher().watchers().iter().filter(|w| w.peer.kind == kind.1).count();

@@ -10,8 +10,10 @@ mod problem;
 mod routes;
 mod services;
 mod stream;
+mod zipkin;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::BoxError;
@@ -29,12 +31,16 @@ use tower::load_shed::LoadShedLayer;
 use tower::load_shed::error::Overloaded;
 use tower::timeout::TimeoutLayer;
 
+use crate::console;
 use crate::state::State;
+use crate::traces::TraceStore;
 
 use problem::Problem;
 
 /// Requests at one time, streams not counted; what comes on top is told to come back.
 const REQUESTS: usize = 512;
+/// Messages of spans at one time; each may take 10 MiB twice.
+const MESSAGES: usize = 16;
 /// How long a request may take; streams and waits have limits of their own.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -42,12 +48,19 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug)]
 struct Context {
     state: State,
+    traces: Arc<TraceStore>,
     stopping: Stopping,
 }
 
 impl FromRef<Context> for State {
     fn from_ref(context: &Context) -> Self {
         context.state.clone()
+    }
+}
+
+impl FromRef<Context> for Arc<TraceStore> {
+    fn from_ref(context: &Context) -> Self {
+        context.traces.clone()
     }
 }
 
@@ -69,25 +82,31 @@ pub(crate) fn router(
     address: SocketAddr,
     stopping: watch::Receiver<bool>,
 ) -> Router {
-    let context = Context { state, stopping: Stopping(stopping) };
+    let traces = Arc::new(TraceStore::new(config.trace_spans));
+    let context = Context { state, traces, stopping: Stopping(stopping) };
     let guard = guard::Guard::new(&config.listen, address);
     let lasting = Router::new()
         .route(STREAM_PATH, post(stream::open))
         .route("/v1/revisions/{revision}/acknowledged", get(nodes::acknowledged));
-    let limits = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(overloaded))
-        .layer(LoadShedLayer::new())
-        .layer(GlobalConcurrencyLimitLayer::new(REQUESTS))
-        .layer(TimeoutLayer::new(REQUEST_TIMEOUT));
+    let requests = records().merge(health::router()).merge(zipkin::queries()).merge(console::router());
     Router::new()
-        .merge(records())
-        .merge(health::router())
-        .layer(limits)
+        .merge(limited(requests, REQUESTS))
+        .merge(limited(zipkin::collector(), MESSAGES))
         .merge(lasting)
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(guard, guard::check))
         .with_state(context)
+}
+
+/// At most `most` of these requests at one time, each within its time.
+fn limited(routes: Router<Context>, most: usize) -> Router<Context> {
+    let limits = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(overloaded))
+        .layer(LoadShedLayer::new())
+        .layer(GlobalConcurrencyLimitLayer::new(most))
+        .layer(TimeoutLayer::new(REQUEST_TIMEOUT));
+    routes.layer(limits)
 }
 
 fn records() -> Router<Context> {

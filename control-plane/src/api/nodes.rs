@@ -64,7 +64,7 @@ pub(super) async fn revision(State(state): State<ControlState>) -> At<Done> {
 
 /// `GET /v1/revisions/{revision}/acknowledged`
 pub(super) async fn acknowledged(
-    State(Context { state, mut stopping }): State<Context>,
+    State(Context { state, mut stopping, .. }): State<Context>,
     Path(revision): Path<Revision>,
     Query(patience): Query<Patience>,
 ) -> Result<Response, Problem> {

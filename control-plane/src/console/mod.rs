@@ -1,0 +1,37 @@
+//! The web page that shows the latest traces. Everything of it is in the binary, and it may load nothing else.
+
+use axum::Router;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use http::header;
+
+const PAGE: &str = include_str!("traces.html");
+const SCRIPT: &str = include_str!("traces.js");
+const STYLE: &str = include_str!("traces.css");
+
+/// Only what this origin serves, nothing inline, and in nobody's frame: what a span says can never run.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let page = || async { file("text/html; charset=utf-8", PAGE) };
+    Router::new()
+        .route("/", get(|| async { Redirect::to("/zipkin/") }))
+        .route("/zipkin", get(|| async { Redirect::to("/zipkin/") }))
+        .route("/zipkin/", get(page))
+        .route("/zipkin/index.html", get(page))
+        .route("/zipkin/traces/{id}", get(page))
+        .route("/zipkin/traces.js", get(|| async { file("text/javascript; charset=utf-8", SCRIPT) }))
+        .route("/zipkin/traces.css", get(|| async { file("text/css; charset=utf-8", STYLE) }))
+}
+
+fn file(kind: &'static str, content: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, content).into_response()
+}
