@@ -1,9 +1,9 @@
 //! The web page that shows the latest traces. Everything of it is in the binary, and it may load nothing else.
 
 use axum::Router;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::header;
+use http::{StatusCode, header};
 
 const PAGE: &str = include_str!("traces.html");
 const SCRIPT: &str = include_str!("traces.js");
@@ -16,13 +16,17 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let page = || async { file("text/html; charset=utf-8", PAGE) };
     Router::new()
-        .route("/", get(|| async { Redirect::to("/zipkin/") }))
-        .route("/zipkin", get(|| async { Redirect::to("/zipkin/") }))
+        .route("/", get(to_page))
+        .route("/zipkin", get(to_page))
         .route("/zipkin/", get(page))
         .route("/zipkin/index.html", get(page))
         .route("/zipkin/traces/{id}", get(page))
         .route("/zipkin/traces.js", get(|| async { file("text/javascript; charset=utf-8", SCRIPT) }))
         .route("/zipkin/traces.css", get(|| async { file("text/css; charset=utf-8", STYLE) }))
+}
+
+async fn to_page() -> Response {
+    (StatusCode::FOUND, [(header::LOCATION, "/zipkin/")]).into_response()
 }
 
 fn file(kind: &'static str, content: &'static str) -> Response {

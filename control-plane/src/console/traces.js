@@ -20,7 +20,7 @@ function element(kind, className, text) {
 function colour(service) {
   let hash = 7;
   for (const letter of service) hash = (hash * 31 + letter.codePointAt(0)) >>> 0;
-  return `hsl(${(hash * 137) % 360} 58% 52%)`;
+  return `hsl(${30 + ((hash * 137) % 300)} 52% 44%)`; // never red: that is for errors
 }
 
 function dot(service) {
@@ -119,7 +119,10 @@ function spanRow(traceId, { span, depth }, { start, total }) {
     // Beside the bar where there is room, else on it.
     if (left + width < 88) text.style.left = `${left + width}%`;
     else if (left > 12) text.style.right = `${100 - left}%`;
-    else text.className = 'length inside';
+    else {
+      text.className = 'length inside';
+      text.style.right = `${Math.max(100 - left - width, 0)}%`;
+    }
     track.append(bar, text);
   }
   row.append(label, track);
