@@ -64,88 +64,50 @@ fn unread(rejection: BytesRejection) -> Problem {
 impl Fields {
     /// A text whose number of characters lies in `length`, without control characters.
     pub(crate) fn text(&mut self, name: &str, length: RangeInclusive<usize>) -> String {
-        match self.optional_text(name, length) {
-            Some(text) => text,
-            None => {
-                self.missing(name);
-                String::new()
-            }
-        }
+        let text = self.required(name).and_then(|value| self.checked_text(name, value, length));
+        text.unwrap_or_default()
     }
 
     /// The same, where the field may be absent or null.
     pub(crate) fn optional_text(&mut self, name: &str, length: RangeInclusive<usize>) -> Option<String> {
-        match self.values.shift_remove(name)? {
-            Value::Null => None,
-            Value::String(text) if !length.contains(&text.chars().count()) => {
-                let limits = format!("must have {} to {} characters", length.start(), length.end());
-                self.refuse(name, &limits)
-            }
-            Value::String(text) if text.chars().any(char::is_control) => {
-                self.refuse(name, "must not hold control characters")
-            }
-            Value::String(text) => Some(text),
-            _ => self.refuse(name, "must be a string"),
-        }
+        let value = self.values.shift_remove(name).filter(|value| !value.is_null())?;
+        self.checked_text(name, value, length)
     }
 
     /// A text that may hold anything, for passwords.
     pub(crate) fn secret(&mut self, name: &str, length: RangeInclusive<usize>) -> String {
-        match self.values.shift_remove(name) {
-            Some(Value::String(text)) if length.contains(&text.chars().count()) => text,
-            Some(Value::String(_)) => {
-                let limits = format!("must have {} to {} characters", length.start(), length.end());
-                self.refuse(name, &limits).unwrap_or_default()
-            }
-            Some(_) => self.refuse(name, "must be a string").unwrap_or_default(),
-            None => {
-                self.missing(name);
-                String::new()
-            }
-        }
+        let text = self.required(name).and_then(|value| self.text_of_length(name, value, length));
+        text.unwrap_or_default()
     }
 
     /// A user's name in the shop.
     pub(crate) fn user_id(&mut self, name: &str) -> String {
         let id = self.text(name, 1..=MAX_USER_ID);
         if !id.is_empty() && !is_user_id(&id) {
-            self.refuse::<()>(name, USER_ID_RULE);
+            self.refuse(name, USER_ID_RULE);
         }
         id
     }
 
     /// A whole number within bounds.
     pub(crate) fn whole(&mut self, name: &str, bounds: RangeInclusive<i64>) -> i64 {
-        match self.values.shift_remove(name) {
-            None => self.missing(name),
-            Some(value) => match value.as_i64().filter(|number| bounds.contains(number)) {
-                Some(number) => return number,
-                None => {
-                    let limits =
-                        format!("must be a whole number from {} to {}", bounds.start(), bounds.end());
-                    self.refuse::<()>(name, &limits);
-                }
-            },
-        }
-        0
+        let Some(value) = self.required(name) else { return 0 };
+        value.as_i64().filter(|number| bounds.contains(number)).unwrap_or_else(|| {
+            let limits = format!("must be a whole number from {} to {}", bounds.start(), bounds.end());
+            self.refuse(name, &limits);
+            0
+        })
     }
 
     /// An amount of money up to `limit`.
     pub(crate) fn money(&mut self, name: &str, limit: Cents) -> Cents {
-        match self.values.shift_remove(name) {
-            None => self.missing(name),
-            Some(value) => {
-                match value.as_f64().and_then(Cents::from_number).filter(|cents| *cents <= limit) {
-                    Some(cents) => return cents,
-                    None => {
-                        let limit = limit.0 / 100;
-                        let limits = format!("must be a number from 0 to {limit} with at most two decimals");
-                        self.refuse::<()>(name, &limits);
-                    }
-                }
-            }
-        }
-        Cents::default()
+        let Some(value) = self.required(name) else { return Cents::default() };
+        let amount = value.as_f64().and_then(Cents::from_number).filter(|amount| *amount <= limit);
+        amount.unwrap_or_else(|| {
+            let limit = limit.0 / 100;
+            self.refuse(name, &format!("must be a number from 0 to {limit} with at most two decimals"));
+            Cents::default()
+        })
     }
 
     /// A list of whole numbers from 1 on.
@@ -154,7 +116,7 @@ impl Fields {
         for (index, value) in self.list(name, length).into_iter().enumerate() {
             match value.as_i64().filter(|number| *number > 0) {
                 Some(number) => numbers.push(number),
-                None => _ = self.refuse::<()>(&format!("{name}/{index}"), "must be a whole number from 1 on"),
+                None => self.refuse(&format!("{name}/{index}"), "must be a whole number from 1 on"),
             }
         }
         numbers
@@ -170,7 +132,7 @@ impl Fields {
         let mut objects = Vec::new();
         for (index, value) in self.list(name, length).into_iter().enumerate() {
             let Value::Object(values) = value else {
-                self.refuse::<()>(&format!("{name}/{index}"), "must be an object");
+                self.refuse(&format!("{name}/{index}"), "must be an object");
                 continue;
             };
             let pointer = format!("{}/{name}/{index}", self.pointer);
@@ -182,44 +144,62 @@ impl Fields {
         objects
     }
 
+    /// Adds a fault of `name` that the readers here cannot see.
+    pub(crate) fn refuse(&mut self, name: &str, detail: &str) {
+        self.faults.push(fault(format!("{}/{name}", self.pointer), detail));
+    }
+
     /// Every fault found so far, together with every field nobody asked for.
     pub(crate) fn finish(mut self) -> Result<(), Problem> {
         self.refuse_unread();
         if self.faults.is_empty() { Ok(()) } else { Err(Problem::fields(self.faults)) }
     }
 
-    /// Adds a fault of `name` that the readers here cannot see.
-    pub(crate) fn refuse<T>(&mut self, name: &str, detail: &str) -> Option<T> {
-        self.faults.push(fault(format!("{}/{name}", self.pointer), detail));
+    fn required(&mut self, name: &str) -> Option<Value> {
+        let value = self.values.shift_remove(name);
+        if value.is_none() {
+            self.refuse(name, "is missing");
+        }
+        value
+    }
+
+    fn checked_text(&mut self, name: &str, value: Value, length: RangeInclusive<usize>) -> Option<String> {
+        let text = self.text_of_length(name, value, length)?;
+        if text.chars().any(char::is_control) {
+            self.refuse(name, "must not hold control characters");
+            return None;
+        }
+        Some(text)
+    }
+
+    fn text_of_length(&mut self, name: &str, value: Value, length: RangeInclusive<usize>) -> Option<String> {
+        match value {
+            Value::String(text) if length.contains(&text.chars().count()) => return Some(text),
+            Value::String(_) => {
+                let limits = format!("must have {} to {} characters", length.start(), length.end());
+                self.refuse(name, &limits);
+            }
+            _ => self.refuse(name, "must be a string"),
+        }
         None
     }
 
-    fn missing(&mut self, name: &str) {
-        // A field that was there and refused has its fault already.
-        let pointer = format!("{}/{name}", self.pointer);
-        if !self.faults.iter().any(|fault| fault.pointer == pointer) {
-            self.faults.push(fault(pointer, "is missing"));
-        }
-    }
-
     fn list(&mut self, name: &str, length: RangeInclusive<usize>) -> Vec<Value> {
-        match self.values.shift_remove(name) {
-            Some(Value::Array(values)) if length.contains(&values.len()) => values,
+        match self.required(name) {
+            Some(Value::Array(values)) if length.contains(&values.len()) => return values,
             Some(_) => {
                 let limits = format!("must be a list of {} to {} entries", length.start(), length.end());
-                self.refuse(name, &limits).unwrap_or_default()
+                self.refuse(name, &limits);
             }
-            None => {
-                self.missing(name);
-                Vec::new()
-            }
+            None => {}
         }
+        Vec::new()
     }
 
     fn refuse_unread(&mut self) {
         let names: Vec<String> = self.values.keys().map(|name| name.chars().take(64).collect()).collect();
         for name in names {
-            self.refuse::<()>(&name.replace('~', "~0").replace('/', "~1"), "is not a field of this request");
+            self.refuse(&name.replace('~', "~0").replace('/', "~1"), "is not a field of this request");
         }
     }
 }

@@ -40,7 +40,7 @@ async fn send(
     let user = fields.optional_text("user_id", 1..=256);
     let channel = fields.text("channel", 1..=16);
     if !channel.is_empty() && !["mail", "sms"].contains(&channel.as_str()) {
-        fields.refuse::<()>("channel", "must be `mail` or `sms`");
+        fields.refuse("channel", "must be `mail` or `sms`");
     }
     let message = fields.text("message", 1..=2000);
     let key = fields.optional_text("idempotency_key", 1..=128);

@@ -27,6 +27,27 @@ async fn rows(shop: &Shop, service: &str, query: &'static str) -> Vec<String> {
     rows
 }
 
+#[tokio::test]
+async fn money_taken_without_an_answer_is_given_back() {
+    let shop = Shop::open().await;
+    let orders = shop.orders().await;
+    let lamp = add(shop.products.address(), 1.0, 3).await;
+    shop.outbound.break_at("payments/payments", Fault::HangAfter);
+    order(&orders, "alice", &[lamp]).await.problem(503);
+    until("the money is back", || async { statuses(&shop).await == ["refunded"] }).await;
+    until("the stock is back", || async { shop.stock(lamp).await == 3 }).await;
+    // The same while payments cannot be asked for some time afterwards either.
+    shop.outbound.break_at("payments/payments/cancel", Fault::Down);
+    order(&orders, "alice", &[lamp]).await.problem(503);
+    assert_eq!(statuses(&shop).await.iter().filter(|status| *status == "paid").count(), 1);
+    shop.outbound.mend("payments/payments/cancel");
+    until("the money is back", || async { statuses(&shop).await == ["refunded", "refunded"] }).await;
+    until("the stock is back", || async { shop.stock(lamp).await == 3 }).await;
+    shop.outbound.mend("payments/payments");
+    order(&orders, "alice", &[lamp]).await.ok(201);
+    shop.close(orders).await;
+}
+
 /// Sends `request` to an orders service of its own, kills that service once `place` was asked `times` times,
 /// and says nothing more to it: its tasks are dropped where they stand.
 async fn die_at(shop: &Shop, place: &str, request: &'static str, body: Value) {
