@@ -1,0 +1,158 @@
+//! The two directions of a sidecar, each a data plane like a gateway's: *inbound* leads to the one service beside
+//! it, *outbound* to every service by its name. Neither checks tokens nor caches: that is the gateway's to decide.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portreeve_config::{
+    ByteSize, Faults, HeaderOps, Period, RetryConfig, RouteConfig, RouteMatch, SidecarConfig,
+};
+use portreeve_proxy::access_log::AccessLog;
+use portreeve_proxy::exposition;
+use portreeve_proxy::metrics::{Exposition, PlaneStats, RouteStats};
+use portreeve_proxy::plane::Plane;
+use portreeve_proxy::policy::balance::EndpointSpec;
+use portreeve_proxy::policy::cache::ResponseCache;
+use portreeve_proxy::policy::headers::Forwarding;
+use portreeve_proxy::policy::trace::Sampler;
+use portreeve_proxy::reload::Live;
+use portreeve_proxy::server::{ListenError, Server, ServerSettings};
+use portreeve_proxy::snapshot::Snapshot;
+use portreeve_proxy::telemetry::SpanSink;
+
+use crate::start::StartError;
+
+/// How long the service may take. Whoever called has a limit of its own, and leaves when that is over.
+const INBOUND_TIMEOUT: Period = Period::from_secs(86_400);
+/// How long another service may take, all attempts together: as a gateway's routes without a word of their own.
+const OUTBOUND_TIMEOUT: Period = Period::from_secs(15);
+/// No limit: the gateway has looked at a client's body, and the service may send what it wants.
+const ANY_SIZE: ByteSize = ByteSize(u64::MAX);
+
+/// One direction: what it does, and the configuration it does it by.
+#[derive(Clone)]
+pub(crate) struct Direction {
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) live: Arc<Live>,
+}
+
+impl Direction {
+    /// A direction that nothing uses yet. `role` is its name in metrics.
+    ///
+    /// # Errors
+    /// [`StartError::AccessLog`].
+    pub(crate) fn new(
+        role: &'static str,
+        config: &SidecarConfig,
+        live: Arc<Live>,
+        spans: &Option<Arc<dyn SpanSink>>,
+    ) -> Result<Self, StartError> {
+        let stats = Arc::new(PlaneStats::default());
+        let log = AccessLog::open(&config.access_log, config.workers, Arc::clone(&stats))
+            .map_err(|source| StartError::access_log(&config.access_log, source))?;
+        let plane = Arc::new(Plane {
+            role,
+            name: trace_name(config).into(),
+            realm: String::new(),
+            forwarding: Forwarding::Keep,
+            sampler: Sampler::new(config.tracing.sample),
+            propagation: config.tracing.propagation,
+            spans: spans.clone(),
+            cache: ResponseCache::new(0),
+            stats,
+            unrouted: Arc::new(RouteStats::new(config.workers)),
+            log,
+        });
+        Ok(Self { plane, live })
+    }
+
+    /// Listens and carries requests.
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub(crate) fn serve(&self, listen: SocketAddr, config: &SidecarConfig) -> Result<Server, ListenError> {
+        let settings = ServerSettings { listen, workers: config.workers, limits: config.limits.clone() };
+        Server::start(&settings, &self.plane, &self.live)
+    }
+
+    /// What a scrape reads.
+    pub(crate) fn exposition(&self) -> Exposition {
+        exposition(&self.plane, &self.live)
+    }
+}
+
+/// The sidecar's name in traces.
+pub(crate) fn trace_name(config: &SidecarConfig) -> String {
+    config.tracing.service_name.clone().unwrap_or_else(|| format!("{}-sidecar", config.service))
+}
+
+/// Inbound's whole configuration: everything goes to the service beside it.
+pub(crate) fn inbound(config: &SidecarConfig, app: SocketAddr) -> Result<Snapshot, Faults> {
+    let endpoint = EndpointSpec { address: app, id: app.to_string().into() };
+    let all = RouteConfig {
+        timeout: INBOUND_TIMEOUT,
+        // There is no other instance here; the caller knows some.
+        retry: RetryConfig { attempts: 1, ..RetryConfig::default() },
+        ..route(&config.service, None)
+    };
+    let services = [(config.service.clone(), vec![endpoint])];
+    Snapshot::empty(config.workers).with_endpoints(services).with_routes(&[all], None)
+}
+
+/// Outbound's routes: one for every service, by its name as host.
+pub(crate) fn outbound_routes<'a>(services: impl IntoIterator<Item = &'a str>) -> Vec<RouteConfig> {
+    services.into_iter().map(|service| route(service, Some(service))).collect()
+}
+
+fn route(service: &str, host: Option<&str>) -> RouteConfig {
+    RouteConfig {
+        name: service.to_owned(),
+        matches: RouteMatch {
+            host: host.map(str::to_owned),
+            path: "/*".to_owned(),
+            methods: Vec::new(),
+            headers: BTreeMap::new(),
+            query: BTreeMap::new(),
+        },
+        service: service.to_owned(),
+        rewrite: None,
+        request_headers: HeaderOps::default(),
+        response_headers: HeaderOps::default(),
+        auth: None,
+        cache: None,
+        invalidates: Vec::new(),
+        timeout: OUTBOUND_TIMEOUT,
+        retry: RetryConfig::default(),
+        max_body: ANY_SIZE,
+        priority: 0,
+    }
+}
+
+/// The servers of both directions, which stop one after the other.
+pub(crate) struct Servers {
+    inbound: Option<Server>,
+    outbound: Option<Server>,
+    limit: Duration,
+}
+
+impl Servers {
+    pub(crate) fn new(inbound: Server, outbound: Server, limit: Duration) -> Self {
+        Self { inbound: Some(inbound), outbound: Some(outbound), limit }
+    }
+
+    /// Takes no more requests for the service, and finishes those it has.
+    pub(crate) async fn drain_inbound(&mut self) {
+        if let Some(server) = self.inbound.take() {
+            server.drain(self.limit).await;
+        }
+    }
+
+    /// The same for the service's own requests.
+    pub(crate) async fn drain_outbound(&mut self) {
+        if let Some(server) = self.outbound.take() {
+            server.drain(self.limit).await;
+        }
+    }
+}
