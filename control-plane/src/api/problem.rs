@@ -62,6 +62,11 @@ impl Problem {
         self
     }
 
+    /// The same in plain text, for APIs that have no problem documents.
+    pub(super) fn plain(self) -> (StatusCode, String) {
+        (self.status, self.detail)
+    }
+
     /// Adds `Retry-After`, in seconds.
     pub(super) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);

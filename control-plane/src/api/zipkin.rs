@@ -26,7 +26,7 @@ const MAX_MESSAGE: usize = 10 * 1024 * 1024;
 const CACHED: &str = "max-age=300, must-revalidate";
 const FEW_SERVICES: usize = 3;
 
-/// What an answer that is no JSON says.
+/// An error as Zipkin has them: a status and a plain text.
 type Refused = (StatusCode, String);
 
 /// Where spans are sent; the same under `/api/v2` and `/zipkin/api/v2`.
@@ -52,15 +52,15 @@ fn under_both(routes: impl Fn(&str) -> Router<Context>) -> Router<Context> {
     routes("/api/v2").merge(routes("/zipkin/api/v2"))
 }
 
-async fn collect(State(store): State<Arc<TraceStore>>, request: Request) -> Result<StatusCode, Response> {
+async fn collect(State(store): State<Arc<TraceStore>>, request: Request) -> Result<StatusCode, Refused> {
     let (head, body) = request.into_parts();
-    let body = read(body, MAX_MESSAGE).await.map_err(Problem::into_response)?;
+    let body = read(body, MAX_MESSAGE).await.map_err(Problem::plain)?;
     let (encoding, packed) = form(&head.headers);
     let work = move || {
         let body = if packed { unpack(&body)? } else { body };
         accept(&store, encoding, &body)
     };
-    in_background(work).await?.map_err(IntoResponse::into_response)
+    in_background(work).await?
 }
 
 fn form(headers: &HeaderMap) -> (Encoding, bool) {
@@ -111,14 +111,14 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-async fn services(State(store): State<Arc<TraceStore>>) -> Result<Response, Response> {
+async fn services(State(store): State<Arc<TraceStore>>) -> Result<Response, Refused> {
     in_background(move || names(store.services(), store.services().len())).await
 }
 
 async fn span_names(
     State(store): State<Arc<TraceStore>>,
     Parameters(parameters): Parameters<BTreeMap<String, String>>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refused> {
     let service = service_name(&parameters)?;
     in_background(move || names(store.span_names(&service), store.services().len())).await
 }
@@ -126,7 +126,7 @@ async fn span_names(
 async fn remote_services(
     State(store): State<Arc<TraceStore>>,
     Parameters(parameters): Parameters<BTreeMap<String, String>>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refused> {
     let service = service_name(&parameters)?;
     in_background(move || names(store.remote_services(&service), store.services().len())).await
 }
@@ -134,15 +134,15 @@ async fn remote_services(
 async fn traces(
     State(store): State<Arc<TraceStore>>,
     Parameters(parameters): Parameters<BTreeMap<String, String>>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refused> {
     let query = Query::parse(&parameters, Timestamp::now().as_millisecond()).map_err(refused)?;
     in_background(move || axum::Json(store.traces(&query)).into_response()).await
 }
 
-async fn trace(State(store): State<Arc<TraceStore>>, Path(id): Path<String>) -> Result<Response, Response> {
+async fn trace(State(store): State<Arc<TraceStore>>, Path(id): Path<String>) -> Result<Response, Refused> {
     let id = traces::trace_id(id.trim()).map_err(refused)?;
     match store.trace(&id) {
-        spans if spans.is_empty() => Err((StatusCode::NOT_FOUND, format!("{id} not found")).into_response()),
+        spans if spans.is_empty() => Err((StatusCode::NOT_FOUND, format!("{id} not found"))),
         spans => Ok(axum::Json(spans).into_response()),
     }
 }
@@ -150,22 +150,22 @@ async fn trace(State(store): State<Arc<TraceStore>>, Path(id): Path<String>) -> 
 async fn trace_many(
     State(store): State<Arc<TraceStore>>,
     Parameters(parameters): Parameters<BTreeMap<String, String>>,
-) -> Result<Response, Response> {
-    let bad = |text: String| (StatusCode::BAD_REQUEST, text).into_response();
+) -> Result<Response, Refused> {
+    let bad = |text: &str| (StatusCode::BAD_REQUEST, text.to_owned());
     let asked = parameters.get("traceIds").ok_or_else(|| refused(QueryFault::Missing("traceIds")))?;
     if asked.is_empty() {
-        return Err(bad("traceIds parameter is empty".to_owned()));
+        return Err(bad("traceIds parameter is empty"));
     }
     let mut ids = Vec::new();
     for id in asked.split(',') {
         let id = traces::trace_id(id.trim()).map_err(refused)?;
         if ids.contains(&id) {
-            return Err(bad(format!("redundant traceId: {id}")));
+            return Err(bad(&format!("redundant traceId: {id}")));
         }
         ids.push(id);
     }
     if ids.len() == 1 {
-        return Err(bad("Use /api/v2/trace/{traceId} endpoint to retrieve a single trace".to_owned()));
+        return Err(bad("Use /api/v2/trace/{traceId} endpoint to retrieve a single trace"));
     }
     let found: Vec<_> = ids.iter().map(|id| store.trace(id)).filter(|spans| !spans.is_empty()).collect();
     Ok(axum::Json(found).into_response())
@@ -174,7 +174,7 @@ async fn trace_many(
 async fn dependencies(
     State(store): State<Arc<TraceStore>>,
     Parameters(parameters): Parameters<BTreeMap<String, String>>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refused> {
     let end = traces::positive(&parameters, "endTs").map_err(refused)?;
     let end = end.ok_or_else(|| refused(QueryFault::Missing("endTs")))?;
     let lookback = traces::positive(&parameters, "lookback").map_err(refused)?;
@@ -188,7 +188,7 @@ async fn autocomplete_keys() -> Response {
     ([(header::CACHE_CONTROL, CACHED)], axum::Json([(); 0])).into_response()
 }
 
-fn service_name(parameters: &BTreeMap<String, String>) -> Result<String, Response> {
+fn service_name(parameters: &BTreeMap<String, String>) -> Result<String, Refused> {
     let name = parameters.get("serviceName").ok_or_else(|| refused(QueryFault::Missing("serviceName")))?;
     Ok(name.to_lowercase())
 }
@@ -201,12 +201,12 @@ fn names(names: impl Serialize, services: usize) -> Response {
     response
 }
 
-fn refused(fault: impl ToString) -> Response {
-    (StatusCode::BAD_REQUEST, fault.to_string()).into_response()
+fn refused(fault: impl ToString) -> Refused {
+    (StatusCode::BAD_REQUEST, fault.to_string())
 }
 
 /// Looking through all spans takes milliseconds, which the threads that carry streams do not have.
-async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Response> {
+async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
     let work = tokio::task::spawn_blocking(work).await;
-    work.map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "the query was interrupted").into_response())
+    work.map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, "the query was interrupted".to_owned()))
 }

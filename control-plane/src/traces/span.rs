@@ -178,7 +178,8 @@ pub(crate) fn trace_id(text: &str) -> Result<String, SpanFault> {
         return Ok(format!("{text:0>16}"));
     }
     let padded = format!("{text:0>32}");
-    Ok(if padded.starts_with("0000000000000000") { padded[16..].to_owned() } else { padded })
+    let low = padded.strip_prefix("0000000000000000").map(str::to_owned);
+    Ok(low.unwrap_or(padded))
 }
 
 /// A span's own id.
