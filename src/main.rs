@@ -1,2 +1,62 @@
-//! p
-fn main() {}
+//! The one binary. Reads the command line, hands over to one file a subcommand, and turns what went wrong into a
+//! message and an exit code.
+
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A gateway and sidecar proxy with its own control plane, in one small binary.
+#[derive(Parser)]
+#[command(name = "portreeve", version, about, max_term_width = 100)]
+struct CommandLine {
+    /// What is logged on standard error, such as `info`, `debug` or `portreeve_proxy=debug,info`.
+    #[arg(long, global = true, env = "PORTREEVE_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a gateway: clients connect to it, and it sends their requests on to services.
+    Gateway(commands::gateway::Arguments),
+    /// Run a sidecar beside one copy of a service: registers it and carries its traffic in both directions.
+    Sidecar(commands::sidecar::Arguments),
+    /// Run a control plane: services, instances, routes and configuration, pushed to gateways and sidecars.
+    ControlPlane(commands::control_plane::Arguments),
+    /// Say everything that is wrong with configuration files. Exits with 0 when nothing is, else with 78.
+    Check(commands::check::Arguments),
+    /// Print the JSON Schema of a kind of configuration file.
+    Schema(commands::schema::Arguments),
+    /// Run everything at once: control plane, gateway, and a shop of six services, each behind its sidecar.
+    #[cfg(feature = "demo")]
+    Demo(commands::demo::Arguments),
+    /// Run one service of the demo's shop.
+    #[cfg(feature = "demo")]
+    DemoService(commands::demo_service::Arguments),
+    /// Run a command that ends together with its parent process.
+    #[command(hide = true)]
+    ExecWithParent(commands::exec_with_parent::Arguments),
+}
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    if let Err(fault) = commands::logging::start(&line.log) {
+        return fault.report();
+    }
+    let outcome = match line.command {
+        Command::Gateway(arguments) => commands::gateway::run(arguments),
+        Command::Sidecar(arguments) => commands::sidecar::run(arguments),
+        Command::ControlPlane(arguments) => commands::control_plane::run(arguments),
+        Command::Check(arguments) => commands::check::run(&arguments),
+        Command::Schema(arguments) => commands::schema::run(&arguments),
+        #[cfg(feature = "demo")]
+        Command::Demo(arguments) => commands::demo::run(arguments),
+        #[cfg(feature = "demo")]
+        Command::DemoService(arguments) => commands::demo_service::run(arguments),
+        Command::ExecWithParent(arguments) => commands::exec_with_parent::run(&arguments),
+    };
+    outcome.unwrap_or_else(|fault| fault.report())
+}

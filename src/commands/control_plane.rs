@@ -1,0 +1,56 @@
+//! `portreeve control-plane`: runs a control plane, from a file or with every default.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use portreeve::config::parse_document;
+use portreeve::{ControlPlane, ControlPlaneConfig, Document};
+use portreeve_control_plane::StartError;
+
+use super::{Failure, Outcome, asked_to_stop, block_on, load, tell_addresses, unless_forced};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The control plane's file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Listen here instead of where the file says (127.0.0.1:7070 by default).
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Keep the database here instead of where the file says.
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Write the address in use to this file as JSON, once requests are served.
+    #[arg(long, value_name = "FILE")]
+    address_file: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Outcome {
+    let mut config: ControlPlaneConfig = match &arguments.config {
+        Some(path) => load(path, "control-plane", |document| match document {
+            Document::ControlPlane(config) => Some(*config),
+            _ => None,
+        })?,
+        None => parse_document("defaults", "{}")?,
+    };
+    if let Some(listen) = &arguments.listen {
+        config.listen.clone_from(listen);
+    }
+    if let Some(folder) = &arguments.data_dir {
+        config.data_dir.clone_from(folder);
+    }
+    block_on(serve(config, arguments))
+}
+
+async fn serve(config: ControlPlaneConfig, arguments: Arguments) -> Outcome {
+    let running = ControlPlane::start(config).await.map_err(|error| match error {
+        StartError::Faulty(_) => Failure::configuration(error),
+        other => Failure::new(other),
+    })?;
+    let addresses = serde_json::json!({"listen": running.address().to_string()});
+    tell_addresses(arguments.address_file.as_deref(), &addresses)?;
+    asked_to_stop().await?;
+    tracing::info!("control plane stops; nodes go on serving with what they know");
+    unless_forced(running.shutdown()).await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,144 @@
+//! `portreeve demo`: control plane, gateway, and the shop's services behind their sidecars, every one a process of
+//! its own, with all their data under one folder. Stops all of it when it is asked to, or killed.
+
+mod guide;
+mod plan;
+mod processes;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portreeve::proxy::client::{Client, Limit};
+
+use super::{Failure, Outcome, asked_to_stop, block_on};
+use plan::Plan;
+use processes::Processes;
+
+/// How long everything may take to be ready.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// One look at whether it is.
+const LOOK: Limit = Limit { bytes: 1 << 20, timeout: Duration::from_secs(2) };
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The folder for all data, configuration and logs. A temporary one, removed at the end, when absent.
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Take any free port for everything instead of 19091 to 19099 and 7070.
+    #[arg(long)]
+    any_port: bool,
+    /// Write the addresses in use to this file as JSON, once everything is ready.
+    #[arg(long, value_name = "FILE")]
+    address_file: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Outcome {
+    // Held until the end: dropping it removes the folder.
+    let temporary;
+    let folder = match &arguments.data_dir {
+        Some(folder) => folder.clone(),
+        None => {
+            temporary = tempfile::Builder::new().prefix("portreeve-demo-").tempdir().map_err(no_folder)?;
+            temporary.path().to_owned()
+        }
+    };
+    fs::create_dir_all(&folder).map_err(no_folder)?;
+    let folder = fs::canonicalize(&folder).map_err(no_folder)?;
+    block_on(async { serve(&folder, &arguments).await })
+}
+
+fn no_folder(error: std::io::Error) -> Failure {
+    Failure::new(format!("the data folder cannot be made: {error}; give a writable one with --data-dir"))
+}
+
+async fn serve(folder: &Path, arguments: &Arguments) -> Outcome {
+    let began = Instant::now();
+    let plan = Plan::make(folder, arguments.any_port)?;
+    let mut processes = Processes::new(folder)?;
+    let outcome = tokio::select! {
+        started = start(&plan, &mut processes) => started,
+        asked = asked_to_stop() => asked.and(Err(Failure::new("stopped before everything was ready"))),
+    };
+    let outcome = match outcome {
+        Ok(()) => until_stopped(&plan, &mut processes, began, arguments).await,
+        Err(failure) => Err(failure),
+    };
+    processes.stop().await;
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+async fn start(plan: &Plan, processes: &mut Processes) -> Result<(), Failure> {
+    processes.start(&plan.control_plane)?;
+    let look_up = |_: &str| -> Vec<SocketAddr> { Vec::new() };
+    let client = Client::new(Arc::new(look_up)).map_err(Failure::new)?;
+    let control_plane = format!("http://{}", plan.control_plane_address);
+    ready(processes, "the control plane", async || {
+        client.get(&format!("{control_plane}/readyz"), LOOK).await.is_ok()
+    })
+    .await?;
+    processes.start(&plan.gateway)?;
+    for sidecar in &plan.sidecars {
+        processes.start(sidecar)?;
+    }
+    let instances = format!("{control_plane}/v1/instances");
+    ready(processes, "the shop", async || {
+        client.get(&instances, LOOK).await.is_ok_and(|body| up(&body) >= plan.sidecars.len())
+    })
+    .await?;
+    let sign_in = format!("http://{}/auth/signIn?user_id=demo", plan.gateway_address);
+    ready(processes, "the gateway", async || client.get(&sign_in, LOOK).await.is_ok()).await
+}
+
+/// How many instances take requests.
+fn up(body: &[u8]) -> usize {
+    let listed: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let instances = listed["instances"].as_array().map(Vec::as_slice).unwrap_or_default();
+    instances.iter().filter(|instance| instance["status"] == "up").count()
+}
+
+/// Waits until `look` says yes. Fails when a process ends meanwhile, or when it takes too long.
+async fn ready(processes: &mut Processes, what: &str, look: impl AsyncFn() -> bool) -> Result<(), Failure> {
+    let deadline = Instant::now() + START_LIMIT;
+    while !look().await {
+        if let Some(ended) = processes.ended() {
+            return Err(Failure::new(ended));
+        }
+        if Instant::now() > deadline {
+            let logs = processes.logs().display();
+            return Err(Failure::new(format!(
+                "{what} was not ready within {START_LIMIT:?}; the logs are in {logs}"
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+async fn until_stopped(
+    plan: &Plan,
+    processes: &mut Processes,
+    began: Instant,
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    super::tell_addresses(arguments.address_file.as_deref(), &plan.addresses())?;
+    guide::print(plan, processes.logs(), began.elapsed());
+    let mut watch = tokio::time::interval(Duration::from_millis(200));
+    let stop = asked_to_stop();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            asked = &mut stop => {
+                tracing::info!("stopping everything");
+                return asked;
+            }
+            // Killing parts of it is what a demo is for: it says so and goes on.
+            _ = watch.tick() => if let Some(ended) = processes.ended() {
+                tracing::warn!("{ended}");
+            }
+        }
+    }
+}

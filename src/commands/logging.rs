@@ -1,0 +1,20 @@
+//! The process's own log: one line an event on standard error, for people on a terminal, as JSON elsewhere.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use super::Failure;
+
+/// Begins to log what `filter` lets through.
+pub(crate) fn start(filter: &str) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| Failure::configuration(format!("`--log {filter}` cannot be used: {error}")))?;
+    let terminal = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match terminal {
+        true => log.with_target(false).init(),
+        false => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+    }
+    Ok(())
+}

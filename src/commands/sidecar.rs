@@ -1,0 +1,104 @@
+//! `portreeve sidecar`: runs a sidecar from flags, from a file, or from a file that flags override.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use portreeve::config::{ControlPlaneLink, Period};
+use portreeve::{Document, SidecarConfig};
+use portreeve_sidecar::StartError;
+
+use super::{Failure, Outcome, block_on, load};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The sidecar's file; flags stand above it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The service's name, as routes and other services call it.
+    #[arg(long, required_unless_present = "config")]
+    service: Option<String>,
+    /// The address the service listens on.
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "config")]
+    app: Option<String>,
+    /// The control plane, such as http://127.0.0.1:7070.
+    #[arg(long, value_name = "URL")]
+    control_plane: Option<String>,
+    /// This instance's name; made from service, host name and app port when absent.
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// The configuration profile; its layer lies over `default`.
+    #[arg(long)]
+    profile: Option<String>,
+    /// Where others reach the service; this address is registered. Port 0 takes any free port.
+    #[arg(long, value_name = "ADDRESS")]
+    inbound: Option<String>,
+    /// Where the service reaches others, by their names. Port 0 takes any free port.
+    #[arg(long, value_name = "ADDRESS")]
+    outbound: Option<String>,
+    /// Where /metrics, /livez and /readyz are. Port 0 takes any free port.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<String>,
+    /// The folder for the last snapshot and the service's configuration file.
+    #[arg(long, value_name = "FOLDER")]
+    state_dir: Option<PathBuf>,
+    /// A path that answers 2xx when the service is ready; an accepted connection is enough without it.
+    #[arg(long, value_name = "PATH")]
+    ready_path: Option<String>,
+    /// How long the registration lasts without a sign of life, such as `3s`.
+    #[arg(long, value_name = "DURATION")]
+    lease: Option<Period>,
+    /// The command that starts the service; the sidecar passes signals on and ends with its exit code.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+pub(crate) fn run(arguments: Arguments) -> Outcome {
+    let command = arguments.command.clone();
+    let config = written(arguments)?;
+    portreeve::config::check::sidecar(&config).into_result(()).map_err(Failure::configuration)?;
+    block_on(async {
+        let code = portreeve_sidecar::run(config, command).await.map_err(failure)?;
+        Ok(ExitCode::from(code))
+    })
+}
+
+fn failure(error: StartError) -> Failure {
+    let code = error.exit_code();
+    Failure { message: error.to_string(), code }
+}
+
+/// The file's configuration, or every default, with the flags on top.
+fn written(arguments: Arguments) -> Result<SidecarConfig, Failure> {
+    let mut config = match &arguments.config {
+        Some(path) => load(path, "sidecar", |document| match document {
+            Document::Sidecar(config) => Some(*config),
+            _ => None,
+        })?,
+        None => defaults()?,
+    };
+    let put = |field: &mut String, flag: Option<String>| {
+        if let Some(value) = flag {
+            *field = value;
+        }
+    };
+    put(&mut config.service, arguments.service);
+    put(&mut config.app, arguments.app);
+    put(&mut config.inbound, arguments.inbound);
+    put(&mut config.outbound, arguments.outbound);
+    put(&mut config.admin, arguments.admin);
+    if let Some(url) = arguments.control_plane {
+        let node = config.control_plane.and_then(|link| link.node);
+        config.control_plane = Some(ControlPlaneLink { url, node });
+    }
+    config.instance = arguments.instance.or(config.instance);
+    config.profile = arguments.profile.or(config.profile);
+    config.state_dir = arguments.state_dir.or(config.state_dir);
+    config.ready.path = arguments.ready_path.or(config.ready.path);
+    config.lease = arguments.lease.unwrap_or(config.lease);
+    Ok(config)
+}
+
+fn defaults() -> Result<SidecarConfig, Failure> {
+    let text = r#"{"service": "", "app": ""}"#;
+    serde_json::from_str(text).map_err(Failure::new)
+}

@@ -1,0 +1,195 @@
+//! A demo to test: started from the real binary, stopped and checked for leftovers at the end.
+
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::client::Client;
+
+/// How long anything that is waited for may take. Generous: the machine may be busy with a build.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+pub(crate) const PORTREEVE: &str = env!("CARGO_BIN_EXE_portreeve");
+
+/// A running demo.
+pub(crate) struct Demo {
+    process: Child,
+    folder: tempfile::TempDir,
+    addresses: Value,
+    /// Processes that a test started beside it; killed at the end.
+    extra: Vec<Child>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Demo {
+    pub(crate) async fn start() -> Self {
+        let turn = ONE_AT_A_TIME.lock().await;
+        let folder = tempfile::tempdir().unwrap();
+        let addresses = folder.path().join("addresses.json");
+        let log = fs::File::create(folder.path().join("demo.log")).unwrap();
+        let process = Command::new(PORTREEVE)
+            .args(["demo", "--any-port", "--data-dir"])
+            .arg(folder.path().join("data"))
+            .arg("--address-file")
+            .arg(&addresses)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut demo = Self { process, folder, addresses: Value::Null, extra: Vec::new(), _turn: turn };
+        let began = Instant::now();
+        while !addresses.exists() {
+            let ended = demo.process.try_wait().unwrap();
+            assert!(ended.is_none() && began.elapsed() < LIMIT * 2, "not ready: {ended:?}\n{}", demo.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        demo.addresses = serde_json::from_str(&fs::read_to_string(&addresses).unwrap()).unwrap();
+        demo
+    }
+
+    pub(crate) fn gateway(&self) -> Client {
+        Client::new(self.address("gateway"))
+    }
+
+    pub(crate) fn admin(&self) -> Client {
+        Client::new(self.address("admin"))
+    }
+
+    pub(crate) fn control_plane(&self) -> Client {
+        Client::new(self.address("control_plane"))
+    }
+
+    pub(crate) fn address(&self, part: &str) -> &str {
+        self.addresses[part].as_str().unwrap()
+    }
+
+    /// Where the instances of a service themselves listen.
+    pub(crate) fn apps(&self, service: &str) -> Vec<String> {
+        let services = self.addresses["services"].as_array().unwrap();
+        let of = services.iter().filter(|instance| instance["service"] == service);
+        of.map(|instance| instance["app"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// A client of the gateway with a token of this user.
+    pub(crate) async fn user(&self, user: &str) -> Client {
+        let answer = self.gateway().get(&format!("/auth/signIn?user_id={user}")).await.expect(200);
+        self.gateway().bearer(answer["access_token"].as_str().unwrap())
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Everything that any process has logged.
+    pub(crate) fn log(&self) -> String {
+        let mut text = fs::read_to_string(self.folder.path().join("demo.log")).unwrap_or_default();
+        for entry in fs::read_dir(self.data().join("logs")).into_iter().flatten().flatten() {
+            let lines = fs::read_to_string(entry.path()).unwrap_or_default();
+            text.push_str(&format!("--- {}\n{lines}", entry.file_name().display()));
+        }
+        text
+    }
+
+    /// Process ids whose command line holds all of these words.
+    pub(crate) fn processes(&self, words: &[&str]) -> Vec<i32> {
+        let data = self.data().display().to_string();
+        let control_plane = self.address("control_plane").to_owned();
+        command_lines()
+            .into_iter()
+            .filter(|(_, line)| line.contains(&data) || line.contains(&control_plane))
+            .filter(|(_, line)| words.iter().all(|word| line.split('\0').any(|argument| argument == *word)))
+            .map(|(pid, _)| pid)
+            .collect()
+    }
+
+    /// The one process with these words; sends it a signal.
+    pub(crate) fn signal(&self, words: &[&str], signal: &str) {
+        let found = self.processes(words);
+        assert_eq!(found.len(), 1, "processes with {words:?}");
+        send_signal(found[0], signal);
+    }
+
+    /// Starts the binary with arguments of its own, to be killed with the demo.
+    pub(crate) fn spawn(&mut self, arguments: &[String], environment: &[(&str, String)]) -> i32 {
+        let name = format!("extra-{}.log", self.extra.len());
+        let log = fs::File::create(self.data().join("logs").join(name)).unwrap();
+        let child = Command::new(PORTREEVE)
+            .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (*name, value)))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let pid = i32::try_from(child.id().unwrap()).unwrap();
+        self.extra.push(child);
+        pid
+    }
+
+    /// Waits for the last process that was started beside the demo; gives its exit code.
+    pub(crate) async fn spawned_ended(&mut self) -> Option<i32> {
+        let child = self.extra.last_mut().unwrap();
+        tokio::time::timeout(LIMIT, child.wait()).await.expect("it did not end").unwrap().code()
+    }
+
+    /// Stops it as Ctrl-C does and checks that nothing is left.
+    pub(crate) async fn stop(mut self) {
+        for child in &mut self.extra {
+            let _ = child.kill().await;
+        }
+        send_signal(i32::try_from(self.process.id().unwrap()).unwrap(), "INT");
+        let ended = tokio::time::timeout(LIMIT, self.process.wait()).await;
+        let status = ended.unwrap_or_else(|_| panic!("it did not stop\n{}", self.log())).unwrap();
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+        eventually("every process is gone", async || self.processes(&[]).is_empty()).await;
+        let log = self.log();
+        assert!(!log.contains("panicked"), "{log}");
+    }
+}
+
+/// Polls until `check` holds; fails after [`LIMIT`]. Gives the time it took.
+#[track_caller]
+pub(crate) fn eventually(what: &str, check: impl AsyncFn() -> bool) -> impl Future<Output = Duration> {
+    let place = std::panic::Location::caller();
+    async move {
+        let began = Instant::now();
+        while !check().await {
+            assert!(began.elapsed() < LIMIT, "{what}: not within {LIMIT:?} ({place})");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        began.elapsed()
+    }
+}
+
+pub(crate) fn send_signal(pid: i32, signal: &str) {
+    let status = std::process::Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status();
+    assert!(status.unwrap().success(), "kill -{signal} {pid}");
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn command_lines() -> Vec<(i32, String)> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let numbered =
+        processes.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
+    numbered.filter_map(|(pid, path)| Some((pid, command_line(&path)?))).collect()
+}
+
+fn command_line(process: &Path) -> Option<String> {
+    let line = String::from_utf8_lossy(&fs::read(process.join("cmdline")).ok()?).into_owned();
+    Some(line).filter(|line| !line.is_empty())
+}

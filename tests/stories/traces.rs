@@ -1,0 +1,89 @@
+//! Story 6: one request is one trace, through gateway, sidecars and services, in the form the caller sent.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::demo::{Demo, eventually};
+
+/// The spans of a trace, once these services have all told theirs.
+async fn trace(control_plane: &Client, id: &str, services: &[&str]) -> Vec<Value> {
+    let path = format!("/api/v2/trace/{id}");
+    eventually("the whole trace", async || {
+        let answer = control_plane.get(&path).await;
+        answer.status == 200
+            && services.iter().all(|service| named(&answer.json()).contains(&(*service).to_owned()))
+    })
+    .await;
+    control_plane.get(&path).await.json().as_array().unwrap().clone()
+}
+
+fn named(spans: &Value) -> Vec<String> {
+    let spans = spans.as_array().map(Vec::as_slice).unwrap_or_default();
+    spans.iter().map(|span| span["localEndpoint"]["serviceName"].as_str().unwrap_or("").to_owned()).collect()
+}
+
+#[track_caller]
+fn assert_one_tree(spans: &[Value], caller: &str) {
+    let ids: BTreeMap<&str, &Value> = spans.iter().map(|span| (span["id"].as_str().unwrap(), span)).collect();
+    for span in spans {
+        let parent = span["parentId"].as_str().unwrap_or_else(|| panic!("no parent: {span}"));
+        assert!(parent == caller || ids.contains_key(parent), "a parent that is not there: {span}");
+    }
+    let roots: Vec<_> = spans.iter().filter(|span| span["parentId"] == caller).collect();
+    assert_eq!(roots.len(), 1, "{roots:?}");
+    assert_eq!(roots[0]["localEndpoint"]["serviceName"], "gateway");
+}
+
+#[tokio::test]
+async fn one_request_is_one_trace_in_the_callers_form() {
+    let demo = Demo::start().await;
+    let (alice, control_plane) = (demo.user("alice").await, demo.control_plane());
+    let made = alice.post("/products", json!({"name": "Lamp", "price": 2, "stock": 99})).await.expect(201);
+    let caller = "00f067aa0ba902b7";
+    let order = json!({"product_ids": [made["id"]]});
+    let services = [
+        "gateway",
+        "orders-sidecar",
+        "orders",
+        "products-sidecar",
+        "products",
+        "payments-sidecar",
+        "payments",
+    ];
+
+    let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let w3c = alice.with("traceparent", &format!("00-{id}-{caller}-01"));
+    w3c.post("/order", order.clone()).await.expect(201);
+    assert_one_tree(&trace(&control_plane, id, &services).await, caller);
+
+    let id = "a3ce929d0e0e4736";
+    let b3 = alice.with("b3", &format!("{id}-{caller}-1"));
+    b3.post("/order", order.clone()).await.expect(201);
+    assert_one_tree(&trace(&control_plane, id, &services).await, caller);
+
+    let id = "463ac35c9f6413ad48485a3953bb6124";
+    let multi = alice.with("x-b3-traceid", id).with("x-b3-spanid", caller).with("x-b3-sampled", "1");
+    multi.post("/order", order.clone()).await.expect(201);
+    assert_one_tree(&trace(&control_plane, id, &services).await, caller);
+
+    // Not sampled: nobody tells anything.
+    let id = "463ac35c9f6413ad48485a3953bb6125";
+    alice.with("traceparent", &format!("00-{id}-{caller}-00")).post("/order", order).await.expect(201);
+    let names = control_plane.get("/api/v2/services").await.json();
+    assert!(services.iter().all(|service| names.as_array().unwrap().contains(&json!(service))), "{names}");
+    assert_eq!(control_plane.get(&format!("/api/v2/trace/{id}")).await.status, 404);
+
+    let latest = control_plane.get("/api/v2/traces?serviceName=orders&limit=2").await.json();
+    assert_eq!(latest.as_array().unwrap().len(), 2);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let links = control_plane.get(&format!("/api/v2/dependencies?endTs={now}")).await.json();
+    let linked = |parent: &str, child: &str| {
+        links.as_array().unwrap().iter().any(|link| link["parent"] == parent && link["child"] == child)
+    };
+    assert!(linked("gateway", "orders-sidecar") && linked("orders-sidecar", "orders"), "{links}");
+    let page = control_plane.get("/zipkin/").await;
+    assert!(page.status == 200 && page.header("content-type").starts_with("text/html"));
+    demo.stop().await;
+}
