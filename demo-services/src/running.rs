@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -21,6 +21,8 @@ use crate::settings::{Settings, ShopService};
 use crate::trace::Reporter;
 use crate::{auth, frame, notifications, orders, payments, products, users};
 
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// How long requests in flight get to finish when a service is asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long the database gets to close, and the last spans to reach the collector.
@@ -50,8 +52,8 @@ pub async fn run(service: ShopService, settings: Settings) -> Result<(), StartEr
 /// When its address is taken or its data cannot be used.
 pub async fn start(service: ShopService, settings: Settings) -> Result<RunningService, StartError> {
     let bind_fault = |source| StartError::Listen { address: settings.listen, source };
-    let listener = TcpListener::bind(settings.listen).await.map_err(bind_fault)?;
-    let address = listener.local_addr().map_err(bind_fault)?;
+    let socket = bound(settings.listen).map_err(bind_fault)?;
+    let address = socket.local_addr().map_err(bind_fault)?;
     let name = settings.service_name.as_deref().unwrap_or(service.name());
     let (reporter, reporting) = Reporter::start(settings.zipkin, name, address);
     let (configuration, following) = Configuration::follow(service, settings.config_file);
@@ -60,14 +62,30 @@ pub async fn start(service: ShopService, settings: Settings) -> Result<RunningSe
         data_dir: settings.data_dir,
         configuration: configuration.clone(),
         outbound: Outbound::new(settings.outbound, reporter.clone()),
-        stopped: stopped.clone(),
+        stopped,
     };
-    let opened = open(service, surroundings).await;
-    let opened = opened.inspect_err(|_| following.iter().for_each(JoinHandle::abort))?;
-    let Opened { routes, working, database } = opened;
-    let serving =
-        tokio::spawn(serve(listener, frame::around(routes, configuration, reporter, address), stopped));
-    Ok(RunningService { address, stop, serving, working, database, reporting, following })
+    let prepared = async {
+        let opened = open(service, surroundings).await?;
+        // Only now: whoever gets a connection gets a service that is ready.
+        Ok((opened, socket.listen(BACKLOG).map_err(bind_fault)?))
+    };
+    let (Opened { routes, working, database }, listener) = prepared.await.inspect_err(|_: &StartError| {
+        stop.send_replace(true);
+        following.iter().for_each(JoinHandle::abort);
+    })?;
+    let (drain, drained) = watch::channel(false);
+    let app = frame::around(routes, configuration, reporter, address);
+    let serving = tokio::spawn(serve(listener, app, drained));
+    Ok(RunningService { address, drain, stop, serving, working, database, reporting, following })
+}
+
+/// A socket that has its address and takes no connections yet.
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart must not wait for the connections of the process before it to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// What a service is given to work with.
@@ -99,12 +117,12 @@ async fn open(service: ShopService, surroundings: Surroundings) -> Result<Opened
     }
 }
 
-async fn serve(listener: TcpListener, app: Router, mut stopped: watch::Receiver<bool>) {
+async fn serve(listener: TcpListener, app: Router, mut drained: watch::Receiver<bool>) {
     let listener = listener.tap_io(|connection| {
         // Small answers leave at once; where that cannot be set they only leave a little later.
         _ = connection.set_nodelay(true);
     });
-    let asked = async move { _ = stopped.wait_for(|stopped| *stopped).await };
+    let asked = async move { _ = drained.wait_for(|drained| *drained).await };
     if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(asked).await {
         tracing::error!(%error, "serving ended");
     }
@@ -113,6 +131,7 @@ async fn serve(listener: TcpListener, app: Router, mut stopped: watch::Receiver<
 /// A service that takes requests. Dropped, it is asked to stop and not waited for.
 pub struct RunningService {
     address: SocketAddr,
+    drain: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     working: Vec<JoinHandle<()>>,
@@ -130,11 +149,13 @@ impl RunningService {
     /// Takes no new connections, lets requests in flight finish for at most ten seconds, ends its background
     /// work, and posts the last spans.
     pub async fn shutdown(mut self) {
-        self.stop.send_replace(true);
+        self.drain.send_replace(true);
         if timeout(DRAIN, &mut self.serving).await.is_err() {
             tracing::warn!("some requests did not finish in time and are cut off");
             self.serving.abort();
         }
+        // The last requests may have left work behind: it stops after them.
+        self.stop.send_replace(true);
         for mut task in self.working.drain(..) {
             if timeout(DRAIN, &mut task).await.is_err() {
                 task.abort();
@@ -153,6 +174,7 @@ impl RunningService {
 
 impl Drop for RunningService {
     fn drop(&mut self) {
+        self.drain.send_replace(true);
         self.stop.send_replace(true);
         self.following.iter().for_each(JoinHandle::abort);
     }
