@@ -1,10 +1,11 @@
 //! Tokens and the keys they are checked with.
 
+use std::os::unix::fs::PermissionsExt;
+
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use portreeve_demo_services::ShopService::Auth;
 use serde_json::{Value, json};
-use std::os::unix::fs::PermissionsExt;
 
 use crate::client::{alone, get, send, send_json};
 
