@@ -8,7 +8,7 @@ use super::{Command, State};
 /// paused): signs of life that wait in its sockets have not been read, so nobody is taken out for it.
 const STOOD_STILL: Duration = Duration::from_millis(500);
 /// Without a closer deadline the clock is looked at this often, so that standing still is noticed.
-const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+const LONGEST_SLEEP: Duration = Duration::from_millis(250);
 
 /// Runs until the state ends.
 pub(crate) async fn expire_leases(state: State) {
@@ -21,9 +21,10 @@ pub(crate) async fn expire_leases(state: State) {
         let planned =
             state.shared.leases().next_due().map_or(now + LONGEST_SLEEP, |due| due.min(now + LONGEST_SLEEP));
         tokio::select! {
-            () = tokio::time::sleep_until(planned.into()) => forgive_a_pause(&state, planned),
+            () = tokio::time::sleep_until(planned.into()) => {}
             () = state.shared.deadline_moved.notified() => {}
         }
+        forgive_a_pause(&state, planned);
     }
 }
 

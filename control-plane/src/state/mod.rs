@@ -7,6 +7,8 @@ mod draft;
 mod expiry;
 mod model;
 mod seed;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};

@@ -274,3 +274,59 @@ impl Loader<'_> {
         Ok(rows)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    /// A database that some other program, or another version of this one, left in the place of ours.
+    fn left_behind(folder: &Path, format: Option<u64>) {
+        let database = Database::create(folder.join(FILE)).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut meta = transaction.open_table(META).unwrap();
+            meta.insert("format", format.unwrap_or_default()).unwrap();
+            if format.is_none() {
+                meta.remove("format").unwrap();
+            }
+        }
+        transaction.commit().unwrap();
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        left_behind(folder.path(), Some(FORMAT + 1));
+        let before = fs::read(folder.path().join(FILE)).unwrap();
+        let fault = EmbeddedStore::open(folder.path()).unwrap_err();
+        assert!(matches!(fault, StoreError::Newer { found: 2, known: 1, .. }), "{fault}");
+        assert!(fault.to_string().contains("newer version"), "{fault}");
+        assert_eq!(fs::read(folder.path().join(FILE)).unwrap().len(), before.len());
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_refused() {
+        for format in [None, Some(0)] {
+            let folder = tempfile::tempdir().unwrap();
+            left_behind(folder.path(), format);
+            let fault = EmbeddedStore::open(folder.path()).unwrap_err();
+            assert!(fault.to_string().contains("another program"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_start_that_was_interrupted_is_taken_up_again() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("control-plane.new"), "half a database").unwrap();
+        assert_eq!(EmbeddedStore::open(folder.path()).unwrap().load().unwrap().revision, 0);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let fault = EmbeddedStore::open(&file.path().join("data")).unwrap_err();
+        assert!(matches!(&fault, StoreError::Folder { path, .. } if path.ends_with("data")), "{fault}");
+    }
+}
