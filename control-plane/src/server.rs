@@ -8,7 +8,6 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -20,6 +19,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_BYTES: usize = 64 * 1024;
 /// How long sent bytes may stay unacknowledged: streams are written to every second, so a node that vanished
 /// without a word is noticed after this.
+#[cfg(target_os = "linux")]
 const SILENCE: Duration = Duration::from_secs(5);
 /// How long running requests get to finish when the control plane stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -67,7 +67,8 @@ fn serve_connection(
 ) {
     // Without these a stream is slower or a dead peer is noticed later; neither is worth a refusal.
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(SILENCE));
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(SILENCE));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

@@ -270,3 +270,27 @@ async fn streams_end_when_the_control_plane_stops() {
     assert!(started.elapsed() < Duration::from_secs(2));
     while gateway.next().await.is_some() {}
 }
+
+#[tokio::test]
+async fn a_node_that_came_back_may_deregister_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = Plane::start(folder.path()).await;
+    let mut old = plane.sidecar("orders-node", "orders", "default").await;
+    old.register("orders", "orders-1", 4001, 60_000);
+    old.outcome().await.unwrap();
+    let mut new = plane.sidecar("orders-node", "orders", "default").await;
+    new.say(&NodeMessage::Deregister { service: "orders".into(), id: "orders-1".into() });
+    assert_eq!(new.outcome().await, Ok(2));
+}
+
+#[tokio::test]
+async fn a_plain_registration_does_not_end_the_stream_that_holds_the_instance() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = Plane::start(folder.path()).await;
+    let mut sidecar = plane.sidecar("orders-node", "orders", "default").await;
+    sidecar.register("orders", "orders-1", 4001, 60_000);
+    sidecar.outcome().await.unwrap();
+    assert_eq!(plane.register("orders", "orders-1", 4001).await.status, 200);
+    sidecar.register("orders", "orders-1", 4001, 60_000);
+    assert!(sidecar.outcome().await.is_ok());
+}

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::Frame;
-use portreeve_config::wire::{ControlMessage, NodeMessage};
+use portreeve_config::wire::{ControlMessage, Instance, NodeMessage};
 use portreeve_config::{Fault, Faults, check};
 use tokio::sync::mpsc;
 
@@ -132,22 +132,15 @@ impl Session {
             NodeMessage::Hello { .. } => self.refuse(Fault::new("", "`hello` was said already").into()),
             NodeMessage::Renew => {}
             NodeMessage::Register(instance) => {
-                let key = InstanceKey::of(&instance);
-                if self.keys.len() >= MAX_INSTANCES && !self.keys.contains(&key) {
-                    let problem = format!("a stream holds at most {MAX_INSTANCES} instances");
-                    return self.refuse(Fault::new("", problem).into());
-                }
-                let holder = Holder { stream: self.watcher.stream, node: self.watcher.peer.node.clone() };
-                let outcome = self.state.write(Command::Register(instance, Some(holder))).await;
-                if outcome.is_ok() && !self.keys.contains(&key) {
-                    self.keys.push(key);
-                }
-                self.report(outcome);
+                self.register(instance).await;
             }
             NodeMessage::Deregister { service, id } => {
                 let key = InstanceKey::new(service, id);
-                self.keys.retain(|held| *held != key);
-                let outcome = self.state.write(Command::Deregister(key, Some(self.watcher.stream))).await;
+                let command = Command::Deregister(key.clone(), Some(self.holder()));
+                let outcome = self.state.write(command).await;
+                if outcome.is_ok() {
+                    self.keys.retain(|held| *held != key);
+                }
                 self.report(outcome);
             }
             NodeMessage::Ack { revision } => self.state.publisher().acknowledge(&self.watcher, revision),
@@ -161,6 +154,29 @@ impl Session {
                 self.watcher.refuse(revision, faults);
             }
         }
+    }
+
+    async fn register(&mut self, instance: Instance) {
+        let key = InstanceKey::of(&instance);
+        let held_before = self.keys.contains(&key);
+        if self.keys.len() >= MAX_INSTANCES && !held_before {
+            let problem = format!("a stream holds at most {MAX_INSTANCES} instances");
+            return self.refuse(Fault::new("", problem).into());
+        }
+        // Noted before it is written: this session may be dropped while the lease is being granted, and must
+        // then leave the grace and not the whole lease.
+        if !held_before {
+            self.keys.push(key.clone());
+        }
+        let outcome = self.state.write(Command::Register(instance, Some(self.holder()))).await;
+        if outcome.is_err() && !held_before {
+            self.keys.retain(|noted| *noted != key);
+        }
+        self.report(outcome);
+    }
+
+    fn holder(&self) -> Holder {
+        Holder { stream: self.watcher.stream, node: self.watcher.peer.node.clone() }
     }
 
     fn report(&self, outcome: Result<u64, Refusal>) {

@@ -112,7 +112,12 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 async fn services(State(store): State<Arc<TraceStore>>) -> Result<Response, Refused> {
-    in_background(move || names(store.services(), store.services().len())).await
+    in_background(move || {
+        let services = store.services();
+        let count = services.len();
+        names(services, count)
+    })
+    .await
 }
 
 async fn span_names(

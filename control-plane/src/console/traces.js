@@ -20,7 +20,7 @@ function element(kind, className, text) {
 function colour(service) {
   let hash = 7;
   for (const letter of service) hash = (hash * 31 + letter.codePointAt(0)) >>> 0;
-  return `hsl(${30 + ((hash * 137) % 300)} 52% 44%)`; // never red: that is for errors
+  return `hsl(${30 + ((hash * 137) % 270)} 52% 44%)`; // never red: that is for errors
 }
 
 function dot(service) {
@@ -38,6 +38,7 @@ function length(microseconds) {
 
 const service = (span) => span.localEndpoint?.serviceName ?? 'unknown';
 const failed = (span) => span.tags !== undefined && 'error' in span.tags;
+const keyOf = (traceId, span) => `${traceId} ${span.id} ${span.shared ?? ''} ${span.kind ?? ''} ${service(span)}`;
 const byTime = (one, other) => (one.timestamp ?? Infinity) - (other.timestamp ?? Infinity);
 
 // Spans in the order of their tree, each with its depth. The server's half of a shared span hangs below the
@@ -126,7 +127,7 @@ function spanRow(traceId, { span, depth }, { start, total }) {
     track.append(bar, text);
   }
   row.append(label, track);
-  const key = `${traceId} ${span.id} ${span.shared ?? ''} ${span.kind ?? ''} ${service(span)}`;
+  const key = keyOf(traceId, span);
   const box = element('div');
   const show = () => box.replaceChildren(...(detailed.has(key) ? [details(span)] : []));
   row.addEventListener('click', () => {
@@ -225,6 +226,7 @@ async function refresh() {
     const text = JSON.stringify(traces);
     if (text !== shown) {
       if (shown === '' && traces.length) open.add(traces[0][0].traceId);
+      if (shown === '' && single) traces[0].filter(failed).forEach((span) => detailed.add(keyOf(span.traceId, span)));
       shown = text;
       byId('traces').replaceChildren(...traces.map(traceCard));
     }

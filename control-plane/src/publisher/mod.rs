@@ -157,29 +157,28 @@ impl Publisher {
     /// Waits until every watcher of now has `revision` in force, is gone, or `limit` is over. Gives the nodes
     /// that are still behind then.
     pub(crate) async fn followed(&self, revision: Revision, limit: Duration) -> Vec<Arc<Watcher>> {
-        let watchers = self.watchers();
-        let behind = || -> Vec<_> {
-            let live = self.lock();
-            let is_behind = |watcher: &&Arc<Watcher>| {
-                watcher.progress().acknowledged < revision && live.contains_key(&watcher.stream)
-            };
-            watchers.iter().filter(is_behind).cloned().collect()
-        };
+        let mut waiting = self.watchers();
         let wait = async {
             loop {
                 let followed = self.followed.notified();
                 tokio::pin!(followed);
                 followed.as_mut().enable();
-                if behind().is_empty() {
+                // Whoever has followed or is gone stays so: each is looked at once more, not all at each turn.
+                while waiting.pop_if(|watcher| !self.is_behind(watcher, revision)).is_some() {}
+                if waiting.is_empty() {
                     return;
                 }
                 followed.await;
             }
         };
-        match tokio::time::timeout(limit, wait).await {
-            Ok(()) => Vec::new(),
-            Err(_) => behind(),
-        }
+        // Running out of time is what the list left over says.
+        let _ = tokio::time::timeout(limit, wait).await;
+        waiting.retain(|watcher| self.is_behind(watcher, revision));
+        waiting
+    }
+
+    fn is_behind(&self, watcher: &Watcher, revision: Revision) -> bool {
+        watcher.lock_progress().acknowledged < revision && self.is_live(watcher.stream)
     }
 
     /// A whole snapshot for `watcher`. `model` must stay locked meanwhile.

@@ -36,9 +36,11 @@ pub(crate) struct Leases {
 }
 
 impl Leases {
-    /// Gives `key` a new lease, in place of any it had.
+    /// Gives `key` a new lease, in place of any it had. Without a holder it stays with the one it has: a plain
+    /// registration does not take an instance from the stream it hangs on.
     pub(crate) fn grant(&mut self, key: InstanceKey, length: Duration, holder: Option<Holder>, now: Instant) {
-        self.forget(&key);
+        let former = self.forget(&key);
+        let holder = holder.or(former);
         let deadline = now + length;
         self.queue.insert((deadline, key.clone()));
         self.leases.insert(key, Lease { length, deadline, queued: deadline, holder });
@@ -86,11 +88,11 @@ impl Leases {
         self.leases.get(key).map(|lease| lease.deadline.saturating_duration_since(now))
     }
 
-    /// Drops the lease of an instance that is gone.
-    pub(crate) fn forget(&mut self, key: &InstanceKey) {
-        if let Some(lease) = self.leases.remove(key) {
-            self.queue.remove(&(lease.queued, key.clone()));
-        }
+    /// Drops the lease of an instance that is gone; gives who held it.
+    pub(crate) fn forget(&mut self, key: &InstanceKey) -> Option<Holder> {
+        let lease = self.leases.remove(key)?;
+        self.queue.remove(&(lease.queued, key.clone()));
+        lease.holder
     }
 
     /// The instances whose leases have ended. One that is not removed is reported again after a second.
@@ -198,6 +200,14 @@ mod tests {
         assert_eq!(leases.due(start + grace), [key("mine")]);
         assert_eq!(leases.holder(&key("mine")), None);
         assert_eq!(leases.holder(&key("moved")).map(|holder| holder.stream), Some(2));
+    }
+
+    #[test]
+    fn a_plain_registration_leaves_the_lease_with_its_stream() {
+        let (mut leases, start) = (Leases::default(), Instant::now());
+        leases.grant(key("a"), SECOND, held_by(1), start);
+        leases.grant(key("a"), 2 * SECOND, None, start);
+        assert!(leases.renew(&key("a"), Some(1), start));
     }
 
     #[test]

@@ -21,10 +21,10 @@ pub(crate) enum Command {
     /// A holder ties the lease to its stream.
     Register(Instance, Option<Holder>),
     SetStatus(InstanceKey, InstanceStatus),
-    /// The stream it was asked on, if any: what another node holds cannot be taken out through a stream.
-    Deregister(InstanceKey, Option<u64>),
-    /// Takes an instance out if its lease is still over when this is carried out.
-    Expire(InstanceKey),
+    /// With who asks on a stream: what another node holds cannot be taken out that way.
+    Deregister(InstanceKey, Option<Holder>),
+    /// Takes out those instances whose lease is still over when this is carried out.
+    Expire(Vec<InstanceKey>),
     PutLayer(LayerKey, Values, Precondition),
     /// Merges; `None` removes a key.
     PatchLayer(LayerKey, BTreeMap<String, Option<String>>, Precondition),

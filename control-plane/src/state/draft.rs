@@ -58,9 +58,8 @@ impl Draft {
             Command::RemoveService(name) => self.remove_service(name, ground)?,
             Command::Register(instance, holder) => self.register(instance, holder, ground)?,
             Command::SetStatus(key, status) => self.set_status(key, status, ground)?,
-            Command::Deregister(key, stream) => self.deregister(key, stream, ground)?,
-            Command::Expire(key) if !(ground.is_over)(&key) || self.holders.contains_key(&key) => Vec::new(),
-            Command::Expire(key) => self.remove_instance(key, ground),
+            Command::Deregister(key, asking) => self.deregister(key, asking.as_ref(), ground)?,
+            Command::Expire(keys) => self.expire(keys, ground),
             Command::PutLayer(key, values, precondition) => self.put_layer(key, values, &precondition)?,
             Command::PatchLayer(key, patch, precondition) => {
                 self.check_layer(&key, &precondition)?;
@@ -204,11 +203,7 @@ impl Draft {
         holder: Option<&Holder>,
         ground: &Ground<'_>,
     ) -> Result<(), Refusal> {
-        let held_by = match self.holders.get(key) {
-            Some(holder) => holder.clone(),
-            None => (ground.holder)(key),
-        };
-        match held_by {
+        match self.holder(key, ground) {
             Some(other)
                 if current.address != instance.address
                     && holder.is_none_or(|holder| holder.node != other.node) =>
@@ -236,20 +231,26 @@ impl Draft {
     fn deregister(
         &mut self,
         key: InstanceKey,
-        stream: Option<u64>,
+        asking: Option<&Holder>,
         ground: &Ground<'_>,
     ) -> Result<Vec<Record>, Refusal> {
-        if let (Some(stream), Some(current)) = (stream, self.instance(&key, ground)) {
-            let holder = self.holders.get(&key).cloned().unwrap_or_else(|| (ground.holder)(&key));
-            if let Some(other) = holder.filter(|holder| holder.stream != stream) {
-                return Err(Refusal::Held { node: other.node.to_string(), address: current.address });
-            }
+        if let (Some(asking), Some(current)) = (asking, self.instance(&key, ground))
+            && let Some(other) = self.holder(&key, ground).filter(|holder| holder.node != asking.node)
+        {
+            return Err(Refusal::Held { node: other.node.to_string(), address: current.address });
         }
         let records = self.remove_instance(key, ground);
-        match stream {
+        match asking {
             None if records.is_empty() => Err(Refusal::Unknown("instance")),
             _ => Ok(records),
         }
+    }
+
+    /// What was registered anew within this group has a lease that is not granted yet.
+    fn expire(&mut self, keys: Vec<InstanceKey>, ground: &Ground<'_>) -> Vec<Record> {
+        let keys = keys.into_iter().filter(|key| (ground.is_over)(key));
+        let over: Vec<_> = keys.filter(|key| !self.holders.contains_key(key)).collect();
+        over.into_iter().flat_map(|key| self.remove_instance(key, ground)).collect()
     }
 
     fn remove_instance(&mut self, key: InstanceKey, ground: &Ground<'_>) -> Vec<Record> {
@@ -258,6 +259,13 @@ impl Draft {
         }
         self.holders.insert(key.clone(), None);
         vec![Record::Instance { key, value: None }]
+    }
+
+    fn holder(&self, key: &InstanceKey, ground: &Ground<'_>) -> Option<Holder> {
+        match self.holders.get(key) {
+            Some(holder) => holder.clone(),
+            None => (ground.holder)(key),
+        }
     }
 
     fn instance(&self, key: &InstanceKey, ground: &Ground<'_>) -> Option<Arc<Instance>> {

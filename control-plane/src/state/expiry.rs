@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Command, State};
+use crate::registry::InstanceKey;
 
 /// Sleeping longer than planned by this much means that the process stood still (stopped, or its machine
 /// paused): signs of life that wait in its sockets have not been read, so nobody is taken out for it.
@@ -10,13 +11,16 @@ const STOOD_STILL: Duration = Duration::from_millis(500);
 /// Without a closer deadline the clock is looked at this often, so that standing still is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_millis(250);
 
+/// Instances that are taken out in one revision at most; bounds the line that tells nodes of it.
+const TOGETHER: usize = 256;
+
 /// Runs until the state ends.
 pub(crate) async fn expire_leases(state: State) {
     loop {
         let now = Instant::now();
         let due = state.shared.leases().due(now);
-        for key in due {
-            tokio::spawn(expire(state.clone(), key));
+        for keys in due.chunks(TOGETHER) {
+            tokio::spawn(expire(state.clone(), keys.to_vec()));
         }
         let planned =
             state.shared.leases().next_due().map_or(now + LONGEST_SLEEP, |due| due.min(now + LONGEST_SLEEP));
@@ -39,10 +43,10 @@ fn forgive_a_pause(state: &State, planned: Instant) {
     }
 }
 
-async fn expire(state: State, key: crate::registry::InstanceKey) {
-    let (service, id) = (key.service.clone(), key.id.clone());
-    // A renewal that arrived meanwhile saves it; a store that fails leaves it for the next round.
-    if let Err(refusal) = state.write(Command::Expire(key)).await {
-        tracing::error!(service, id, %refusal, "an instance whose lease is over could not be removed");
+async fn expire(state: State, keys: Vec<InstanceKey>) {
+    let count = keys.len();
+    // A renewal that arrived meanwhile saves its instance; a store that fails leaves all for the next round.
+    if let Err(refusal) = state.write(Command::Expire(keys)).await {
+        tracing::error!(count, %refusal, "instances whose lease is over could not be removed");
     }
 }

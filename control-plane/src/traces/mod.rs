@@ -8,7 +8,7 @@ mod query;
 mod span;
 mod tree;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -171,14 +171,11 @@ impl Kept {
 impl Trace {
     /// Traces whose ids differ only in the upper 64 bits are different traces to a reader.
     fn by_exact_id(&self) -> Vec<Vec<Arc<Span>>> {
-        let mut traces: Vec<Vec<Arc<Span>>> = Vec::with_capacity(1);
+        let mut traces: BTreeMap<&str, Vec<Arc<Span>>> = BTreeMap::new();
         for span in &self.spans {
-            match traces.iter_mut().find(|trace| trace[0].trace_id == span.trace_id) {
-                Some(trace) => trace.push(span.clone()),
-                None => traces.push(vec![span.clone()]),
-            }
+            traces.entry(&span.trace_id).or_default().push(span.clone());
         }
-        traces
+        traces.into_values().collect()
     }
 }
 
