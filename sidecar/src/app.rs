@@ -67,9 +67,12 @@ impl App {
         loop {
             self.looks.tick().await;
             self.refusals = if self.refuses().await { self.refusals.saturating_add(1) } else { 0 };
-            let is_up = self.refusals < REFUSALS;
-            // One connection is enough to be up again.
-            let is_up = is_up && (self.is_up || self.refusals == 0);
+            // One connection is enough to be up again; in between it stays what it was.
+            let is_up = match self.refusals {
+                0 => true,
+                REFUSALS.. => false,
+                _ => self.is_up,
+            };
             if is_up != self.is_up {
                 self.is_up = is_up;
                 return is_up;

@@ -1,5 +1,6 @@
 //! The service's process: started with what it is given, signalled, waited for. It has a process group of its own,
-//! so that a Ctrl-C in the terminal reaches the sidecar alone, which then stops the service at the right moment.
+//! so that who signals the sidecar's group does not stop the service too early, and so that it is stopped with all
+//! the processes it started.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
@@ -62,7 +63,8 @@ impl Child {
             starting.arg("exec-with-parent").arg(std::process::id().to_string()).arg("--").arg(first);
         }
         starting.args(&command.words[1..]).envs(environment).kill_on_drop(true);
-        // In a terminal only the group in front may read from it and set it up; there the service stays in it.
+        // Only the group in front may read from a terminal and set it up: there the service stays in the sidecar's
+        // group, and a Ctrl-C reaches both at once.
         let has_own_group = !io::stdin().is_terminal();
         if has_own_group {
             starting.process_group(0);

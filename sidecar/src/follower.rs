@@ -11,15 +11,14 @@ use portreeve_proxy::metrics::PlaneStats;
 use portreeve_proxy::reload::{Keeper, Session, SessionEvent, endpoints_of, touched};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 use crate::handover::{Configuration, ConfigurationFile};
 use crate::planes::{Direction, outbound_routes};
+use crate::registration::Registration;
 
 /// How long the control plane gets to confirm that the instance is gone.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
-/// How soon a refused registration is said again: a dead namesake's lease may be what stands in the way.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How things stand with the control plane.
 #[derive(Clone, Debug, Default)]
@@ -72,9 +71,9 @@ impl Follower {
         matches!(timeout(limit, self.standing.wait_for(|standing| standing.heard)).await, Ok(Ok(_)))
     }
 
-    /// How things stand.
-    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.clone()
+    /// The configuration in force.
+    pub(crate) fn configuration(&self) -> Arc<Configuration> {
+        Arc::clone(&self.standing.borrow().configuration)
     }
 
     /// Ends, after what is not on disk yet was written.
@@ -96,15 +95,7 @@ pub(crate) struct Following {
     routed: BTreeSet<String>,
     standing: watch::Sender<Standing>,
     in_touch: bool,
-    own: Own,
-}
-
-/// The own instance, as it was said and as it was answered.
-#[derive(Default)]
-struct Own {
-    said: Option<Instance>,
-    leaving: Option<oneshot::Sender<Option<Revision>>>,
-    again_at: Option<Instant>,
+    registration: Registration,
 }
 
 impl Following {
@@ -123,7 +114,7 @@ impl Following {
             routed: BTreeSet::new(),
             standing: watch::Sender::default(),
             in_touch: true,
-            own: Own::default(),
+            registration: Registration::default(),
         };
         if let Err(faults) = following.take_state(state) {
             tracing::warn!(%faults, "services of the last run are not all in force; they wait for the control plane");
@@ -138,10 +129,15 @@ impl Following {
         self.state.revision
     }
 
+    /// How things stand, from now on.
+    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
     /// Goes on as a task. Without a session there is nothing to wait for.
     pub(crate) fn follow(self, session: Option<Session>, events: mpsc::Receiver<SessionEvent>) -> Follower {
         let (words, heard) = mpsc::channel(8);
-        let standing = self.standing.subscribe();
+        let standing = self.standing();
         if session.is_none() {
             self.standing.send_modify(|standing| standing.heard = true);
         }
@@ -158,12 +154,22 @@ impl Following {
             tokio::select! {
                 Some(event) = events.recv() => self.hear(event, session.as_ref()).await,
                 word = words.recv() => match word {
-                    Some(Word::Register(instance)) => self.register(instance, session.as_ref()).await,
-                    Some(Word::Leave(told)) => self.leave(told, session.as_ref()).await,
+                    Some(Word::Register(instance)) => {
+                        self.registration.register(&instance);
+                        self.say(Some(NodeMessage::Register(instance)), session.as_ref()).await;
+                    }
+                    Some(Word::Leave(told)) => {
+                        self.set_registered(false);
+                        let farewell = self.registration.leave(told, self.in_touch);
+                        self.say(farewell, session.as_ref()).await;
+                    }
                     Some(Word::End) | None => break,
                 },
                 () = self.keeper.due() => self.keeper.save(&self.state).await,
-                () = self.own.again() => self.register_again(session.as_ref()).await,
+                () = self.registration.is_due_again() => {
+                    let instance = self.registration.say_again();
+                    self.say(instance.map(NodeMessage::Register), session.as_ref()).await;
+                }
             }
         }
         if self.keeper.is_pending() {
@@ -184,7 +190,9 @@ impl Following {
             SessionEvent::Lost(why) => return self.lost(&why),
         };
         self.keeper.touch();
-        let outcome = outcome.and_then(|()| self.hand_over());
+        // Also when services were refused: the one has nothing to do with the other.
+        let handed_over = self.hand_over();
+        let outcome = outcome.and(handed_over);
         self.standing.send_if_modified(|standing| !std::mem::replace(&mut standing.heard, true));
         let stats = &self.outbound.plane.stats;
         let message = match outcome {
@@ -198,7 +206,11 @@ impl Following {
                 NodeMessage::Nack { revision, faults: faults.0 }
             }
         };
-        if let Some(session) = session {
+        self.say(Some(message), session).await;
+    }
+
+    async fn say(&self, message: Option<NodeMessage>, session: Option<&Session>) {
+        if let (Some(message), Some(session)) = (message, session) {
             session.say(message).await;
         }
     }
@@ -259,51 +271,20 @@ impl Following {
         self.standing.send_modify(|standing| standing.configuration = configuration);
     }
 
-    async fn register(&mut self, instance: Instance, session: Option<&Session>) {
-        let Some(session) = session else { return };
-        self.own.said = Some(instance.clone());
-        session.say(NodeMessage::Register(instance)).await;
-    }
-
-    async fn leave(&mut self, told: oneshot::Sender<Option<Revision>>, session: Option<&Session>) {
-        self.own.again_at = None;
-        self.set_registered(false);
-        let (Some(Instance { service, id, .. }), Some(session)) = (self.own.said.take(), session) else {
-            return;
-        };
-        session.say(NodeMessage::Deregister { service, id }).await;
-        // Nobody answers while there is no stream; dropping `told` says so.
-        self.own.leaving = self.in_touch.then_some(told);
-    }
-
-    async fn register_again(&mut self, session: Option<&Session>) {
-        self.own.again_at = None;
-        if let (Some(instance), Some(session)) = (self.own.said.clone(), session) {
-            session.say(NodeMessage::Register(instance)).await;
-        }
-    }
-
     fn confirmed(&mut self, revision: Revision) {
-        if let Some(told) = self.own.leaving.take() {
-            // Whoever asked may have stopped waiting.
-            let _ = told.send(Some(revision));
-        } else if self.own.said.is_some() {
-            self.own.again_at = None;
+        if self.registration.confirmed(revision, &self.state.instances) {
             self.set_registered(true);
         }
     }
 
     fn refused(&mut self, faults: &Faults) {
         tracing::error!(%faults, "the control plane refused a message");
-        // Dropping what waits for the end of the registration says that nothing will come.
-        self.own.leaving = None;
-        if self.own.said.is_some() && !self.standing.borrow().registered {
-            self.own.again_at = Some(Instant::now() + AGAIN_AFTER);
-        }
+        let is_registered = self.standing.borrow().registered;
+        self.registration.refused(is_registered);
     }
 
     fn lost(&mut self, why: &str) {
-        self.own.leaving = None;
+        self.registration.lost();
         // Every attempt that fails is told; one line for all of them is enough.
         if std::mem::take(&mut self.in_touch) {
             tracing::warn!(why, "no control plane; serving goes on with what is known");
@@ -314,15 +295,6 @@ impl Following {
         self.standing.send_if_modified(|standing| {
             std::mem::replace(&mut standing.registered, registered) != registered
         });
-    }
-}
-
-impl Own {
-    async fn again(&self) {
-        match self.again_at {
-            Some(at) => sleep_until(at).await,
-            None => std::future::pending().await,
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who a sidecar is: the names it registers and calls under, and the address others reach it at.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use http::Uri;
 use portreeve_config::SidecarConfig;
@@ -56,9 +56,55 @@ async fn towards_control_plane(url: &str) -> Option<IpAddr> {
 
 /// The own address on the way to `there`. Connecting a UDP socket sends nothing; it only asks the routing table.
 async fn towards(there: SocketAddr) -> Option<IpAddr> {
-    let any: IpAddr =
-        if there.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
+    let any = match there {
+        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
     let socket = UdpSocket::bind((any, 0)).await.ok()?;
     socket.connect(there).await.ok()?;
     Some(socket.local_addr().ok()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn config(more: serde_json::Value) -> SidecarConfig {
+        let mut config = serde_json::json!({"service": "orders", "app": "127.0.0.1:8080"});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(config).unwrap()
+    }
+
+    #[test]
+    fn names_are_made_where_none_are_given() {
+        let app = "127.0.0.1:8080".parse().unwrap();
+        let made = Identity::of(&config(serde_json::json!({})), app);
+        assert_eq!(made.instance, format!("orders-{}-8080", host_name()));
+        assert_eq!(made.node, format!("orders-{}-{}", host_name(), std::process::id()));
+        assert_eq!(made.profile, "default");
+        let link = serde_json::json!({"url": "http://127.0.0.1:1", "node": "n"});
+        let given = serde_json::json!({"instance": "i", "profile": "p", "control_plane": link});
+        let given = Identity::of(&config(given), app);
+        assert_eq!([given.instance, given.node, given.profile], ["i", "n", "p"]);
+    }
+
+    #[tokio::test]
+    async fn a_sidecar_on_all_addresses_is_reached_at_one_of_them() {
+        for (listening, control_plane, reached) in [
+            ("127.0.0.2:80", "http://127.0.0.1:7070", "127.0.0.2:80"),
+            ("0.0.0.0:80", "http://127.0.0.1:7070", "127.0.0.1:80"),
+            ("0.0.0.0:80", "http://localhost", "127.0.0.1:80"),
+            ("[::]:80", "http://[::1]:7070/", "[::1]:80"),
+        ] {
+            let reached: SocketAddr = reached.parse().unwrap();
+            let found = reached_at(listening.parse().unwrap(), control_plane).await;
+            // A host without IPv6, or whose `localhost` is `::1`, gives another loopback address.
+            assert!(found == reached || found.ip().is_loopback(), "{listening}: {found}");
+            assert_eq!(found.port(), reached.port());
+        }
+        let found = reached_at("0.0.0.0:80".parse().unwrap(), "http://no-such-host.invalid").await;
+        assert!(!found.ip().is_unspecified());
+    }
 }

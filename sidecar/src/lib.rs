@@ -4,7 +4,8 @@
 //! it, and stops it only after everybody has heard that it is leaving.
 //!
 //! The rooms: [`Sidecar`] opens everything, `life` is its course from the first word of the control plane to the
-//! exit code, `planes` are the two directions, `follower` keeps in touch with the control plane, `handover` is
+//! exit code, `planes` are the two directions, `follower` keeps in touch with the control plane (`registration` is the
+//! own instance there), `handover` is
 //! what the service is given, `child` and `shim` are its process, `app` is the service as seen over the network.
 
 mod app;
@@ -14,6 +15,7 @@ mod handover;
 mod identity;
 mod life;
 mod planes;
+mod registration;
 mod shim;
 mod signals;
 mod start;

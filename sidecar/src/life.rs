@@ -3,7 +3,6 @@
 //! registry → **settle** until everybody has heard → **drain** inbound → **stop** the command → drain outbound.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use portreeve_config::wire::{Instance, InstanceStatus, Revision};
 use portreeve_proxy::client::Limit;
 use portreeve_proxy::span_endpoint;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::child::Child;
 use crate::handover;
@@ -101,7 +100,7 @@ impl Life {
     /// What the command's process gets on top of the sidecar's own environment.
     fn environment(&self) -> BTreeMap<String, String> {
         let Sidecar { config, identity, addresses, configuration_file, follower, .. } = &self.sidecar;
-        let configuration = Arc::clone(&follower.standing().borrow().configuration);
+        let configuration = follower.configuration();
         let mut variables = handover::environment(&configuration, |name| std::env::var_os(name).is_some());
         let mut say = |name: &str, value: String| variables.insert(name.to_owned(), value);
         say("PORTREEVE_OUTBOUND", format!("http://{}", addresses.outbound));
@@ -223,14 +222,12 @@ impl Life {
             link.url.trim_end_matches('/'),
             patience.as_millis()
         );
-        let limit = Limit { bytes: 64 * 1024, timeout: patience };
-        match timeout(patience, self.sidecar.client.get(&url, limit)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) if patience > SETTLE_BLINDLY => {
-                tracing::debug!(%error, "nobody can say whether all have heard; a pause has to do");
-                sleep(SETTLE_BLINDLY).await;
-            }
-            Ok(Err(_)) | Err(_) => {}
+        let asked = self.sidecar.client.get(&url, Limit { bytes: 64 * 1024, timeout: patience }).await;
+        if let Err(error) = asked
+            && patience > SETTLE_BLINDLY
+        {
+            tracing::debug!(%error, "nobody can say whether all have heard; a pause has to do");
+            sleep(SETTLE_BLINDLY).await;
         }
     }
 

@@ -10,7 +10,7 @@ use portreeve_config::{
     ByteSize, Faults, HeaderOps, Period, RetryConfig, RouteConfig, RouteMatch, SidecarConfig,
 };
 use portreeve_proxy::access_log::AccessLog;
-use portreeve_proxy::exposition;
+use portreeve_proxy::client::Client;
 use portreeve_proxy::metrics::{Exposition, PlaneStats, RouteStats};
 use portreeve_proxy::plane::Plane;
 use portreeve_proxy::policy::balance::EndpointSpec;
@@ -21,8 +21,9 @@ use portreeve_proxy::reload::Live;
 use portreeve_proxy::server::{ListenError, Server, ServerSettings};
 use portreeve_proxy::snapshot::Snapshot;
 use portreeve_proxy::telemetry::SpanSink;
+use portreeve_proxy::{exposition, span_sink};
 
-use crate::start::StartError;
+use crate::start::{StartError, address};
 
 /// How long the service may take. Whoever called has a limit of its own, and leaves when that is over.
 const INBOUND_TIMEOUT: Period = Period::from_secs(86_400);
@@ -30,6 +31,40 @@ const INBOUND_TIMEOUT: Period = Period::from_secs(86_400);
 const OUTBOUND_TIMEOUT: Period = Period::from_secs(15);
 /// No limit: the gateway has looked at a client's body, and the service may send what it wants.
 const ANY_SIZE: ByteSize = ByteSize(u64::MAX);
+
+/// Both directions, listening.
+pub(crate) struct Planes {
+    pub(crate) inbound: Direction,
+    pub(crate) outbound: Direction,
+    pub(crate) inbound_address: SocketAddr,
+    pub(crate) outbound_address: SocketAddr,
+    pub(crate) servers: Servers,
+    pub(crate) client: Client,
+    pub(crate) spans: Option<Arc<dyn SpanSink>>,
+}
+
+impl Planes {
+    /// Opens both; outbound knows no service yet.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left open then.
+    pub(crate) fn open(config: &SidecarConfig, app: SocketAddr) -> Result<Self, StartError> {
+        let outbound_live = Live::new(Snapshot::empty(config.workers));
+        let client = Client::new(Arc::clone(&outbound_live) as _)?;
+        let spans = span_sink(&config.tracing, config.control_plane.as_ref(), &client, &trace_name(config))?;
+        let inbound = Direction::new("inbound", config, Live::new(inbound(config, app)?), &spans)?;
+        let outbound = Direction::new("outbound", config, outbound_live, &spans)?;
+        let inbound_server = inbound.serve(address(&config.inbound, "inbound")?, config)?;
+        let outbound_server = outbound.serve(address(&config.outbound, "outbound")?, config)?;
+        let (inbound_address, outbound_address) = (inbound_server.address(), outbound_server.address());
+        let servers = Servers {
+            inbound: Some(inbound_server),
+            outbound: Some(outbound_server),
+            limit: config.limits.drain.get(),
+        };
+        Ok(Self { inbound, outbound, inbound_address, outbound_address, servers, client, spans })
+    }
+}
 
 /// One direction: what it does, and the configuration it does it by.
 #[derive(Clone)]
@@ -43,7 +78,7 @@ impl Direction {
     ///
     /// # Errors
     /// [`StartError::AccessLog`].
-    pub(crate) fn new(
+    fn new(
         role: &'static str,
         config: &SidecarConfig,
         live: Arc<Live>,
@@ -72,7 +107,7 @@ impl Direction {
     ///
     /// # Errors
     /// [`ListenError`].
-    pub(crate) fn serve(&self, listen: SocketAddr, config: &SidecarConfig) -> Result<Server, ListenError> {
+    fn serve(&self, listen: SocketAddr, config: &SidecarConfig) -> Result<Server, ListenError> {
         let settings = ServerSettings { listen, workers: config.workers, limits: config.limits.clone() };
         Server::start(&settings, &self.plane, &self.live)
     }
@@ -84,12 +119,12 @@ impl Direction {
 }
 
 /// The sidecar's name in traces.
-pub(crate) fn trace_name(config: &SidecarConfig) -> String {
+fn trace_name(config: &SidecarConfig) -> String {
     config.tracing.service_name.clone().unwrap_or_else(|| format!("{}-sidecar", config.service))
 }
 
 /// Inbound's whole configuration: everything goes to the service beside it.
-pub(crate) fn inbound(config: &SidecarConfig, app: SocketAddr) -> Result<Snapshot, Faults> {
+fn inbound(config: &SidecarConfig, app: SocketAddr) -> Result<Snapshot, Faults> {
     let endpoint = EndpointSpec { address: app, id: app.to_string().into() };
     let all = RouteConfig {
         timeout: INBOUND_TIMEOUT,
@@ -138,10 +173,6 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    pub(crate) fn new(inbound: Server, outbound: Server, limit: Duration) -> Self {
-        Self { inbound: Some(inbound), outbound: Some(outbound), limit }
-    }
-
     /// Takes no more requests for the service, and finishes those it has.
     pub(crate) async fn drain_inbound(&mut self) {
         if let Some(server) = self.inbound.take() {

@@ -12,10 +12,8 @@ use portreeve_config::wire::{ConfigScope, NodeKind};
 use portreeve_config::{AccessLog, Fault, Faults, SidecarConfig};
 use portreeve_proxy::client::{Client, FetchError};
 use portreeve_proxy::metrics::encode;
-use portreeve_proxy::reload::{Keeper, Live, SaveFault, SavedState, Session, SessionSettings};
+use portreeve_proxy::reload::{Keeper, SaveFault, SavedState, Session, SessionEvent, SessionSettings};
 use portreeve_proxy::server::{AdminServer, ListenError, Report};
-use portreeve_proxy::snapshot::Snapshot;
-use portreeve_proxy::span_sink;
 use portreeve_proxy::telemetry::{SpanSink, TelemetryFault};
 use tokio::sync::{mpsc, watch};
 
@@ -24,7 +22,7 @@ use crate::child::{Command, CommandFault};
 use crate::follower::{Follower, Following, Setting, Standing};
 use crate::handover::ConfigurationFile;
 use crate::identity::Identity;
-use crate::planes::{self, Direction, Servers};
+use crate::planes::{Direction, Planes, Servers};
 
 /// Why a sidecar could not start.
 #[derive(Debug, thiserror::Error)]
@@ -125,45 +123,34 @@ impl Sidecar {
         portreeve_config::check::sidecar(&config).into_result(())?;
         let app_address = address(&config.app, "app")?;
         let identity = Identity::of(&config, app_address);
-        let outbound_live = Live::new(Snapshot::empty(config.workers));
-        let client = Client::new(Arc::clone(&outbound_live) as _)?;
-        let link = config.control_plane.as_ref();
-        let spans = span_sink(&config.tracing, link, &client, &planes::trace_name(&config))?;
-
-        let inbound_live = Live::new(planes::inbound(&config, app_address)?);
-        let inbound = Direction::new("inbound", &config, inbound_live, &spans)?;
-        let outbound = Direction::new("outbound", &config, outbound_live, &spans)?;
-        let inbound_server = inbound.serve(address(&config.inbound, "inbound")?, &config)?;
-        let outbound_server = outbound.serve(address(&config.outbound, "outbound")?, &config)?;
+        let planes = Planes::open(&config, app_address)?;
+        let (following, configuration_file) = begin_following(&config, &identity, &planes.outbound)?;
         let is_app_up = Arc::new(AtomicBool::new(false));
-
-        let (following, configuration_file) = begin_following(&config, &identity, &outbound)?;
-        let (session, events) = session(&config, &identity, &client, &following);
-        let follower = following.follow(session, events);
         let shown = Shown {
-            directions: [inbound, outbound],
-            standing: link.map(|_| follower.standing()),
+            directions: [planes.inbound, planes.outbound],
+            standing: config.control_plane.as_ref().map(|_| following.standing()),
             is_app_up: Arc::clone(&is_app_up),
         };
         let admin = AdminServer::start(address(&config.admin, "admin")?, Arc::new(shown)).await?;
         let addresses = Addresses {
-            inbound: inbound_server.address(),
-            outbound: outbound_server.address(),
+            inbound: planes.inbound_address,
+            outbound: planes.outbound_address,
             admin: admin.address(),
         };
-        let servers = Servers::new(inbound_server, outbound_server, config.limits.drain.get());
-        let app = App::new(app_address, config.ready.path.clone(), client.clone());
+        // Last: nobody hears of a sidecar that did not start.
+        let (session, events) = session(&config, &identity, &planes.client, &following);
+        let app = App::new(app_address, config.ready.path.clone(), planes.client.clone());
         Ok(Self {
             config,
             command,
             identity,
             addresses,
-            client,
+            client: planes.client,
             app,
-            servers,
-            follower,
+            servers: planes.servers,
+            follower: following.follow(session, events),
             configuration_file,
-            spans,
+            spans: planes.spans,
             is_app_up,
             _admin: admin,
         })
@@ -202,14 +189,12 @@ fn begin_following(
     Ok((following, path))
 }
 
-type Events = mpsc::Receiver<portreeve_proxy::reload::SessionEvent>;
-
 fn session(
     config: &SidecarConfig,
     identity: &Identity,
     client: &Client,
     following: &Following,
-) -> (Option<Session>, Events) {
+) -> (Option<Session>, mpsc::Receiver<SessionEvent>) {
     let (events, heard) = mpsc::channel(256);
     let session = config.control_plane.as_ref().map(|link| {
         let scope = ConfigScope { application: identity.service.clone(), profile: identity.profile.clone() };
@@ -226,7 +211,8 @@ fn session(
     (session, heard)
 }
 
-fn address(text: &str, field: &str) -> Result<SocketAddr, Faults> {
+/// An address of the configuration.
+pub(crate) fn address(text: &str, field: &str) -> Result<SocketAddr, Faults> {
     text.parse().map_err(|_| Fault::new(field, format!("`{text}` is not an address")).into())
 }
 
