@@ -8,7 +8,7 @@ use http::Request;
 use http_body_util::Empty;
 use portreeve_proxy::client::Client;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 
 /// Pauses between questions before the service is ready: short at first, because many services start at once.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
@@ -39,26 +39,29 @@ impl App {
 
     /// Waits until it is ready. False when it was not within `limit`.
     pub(crate) async fn is_ready_within(&self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
-        let mut pause = PAUSE.0;
-        while Instant::now() < deadline {
-            if self.is_ready().await {
-                return true;
+        let ready = async {
+            let mut pause = PAUSE.0;
+            while !self.is_ready().await {
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSE.1);
             }
-            sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
-            pause = (pause * 2).min(PAUSE.1);
-        }
-        false
+        };
+        timeout(limit, ready).await.is_ok()
     }
 
     async fn is_ready(&self) -> bool {
         let Some(path) = &self.path else {
-            return matches!(timeout(QUESTION, TcpStream::connect(self.address)).await, Ok(Ok(_)));
+            return self.takes_connections().await;
         };
         let uri = format!("http://{}{path}", self.address);
         let Ok(request) = Request::get(uri).body(Empty::<Bytes>::new()) else { return false };
         let answer = timeout(QUESTION, self.client.open(request)).await;
         matches!(answer, Ok(Ok(answer)) if answer.status().is_success())
+    }
+
+    /// Whether anybody takes connections at its address.
+    pub(crate) async fn takes_connections(&self) -> bool {
+        matches!(timeout(QUESTION, TcpStream::connect(self.address)).await, Ok(Ok(_)))
     }
 
     /// Waits until it stops taking connections or takes them again, and gives which. Begins with a service that

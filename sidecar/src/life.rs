@@ -75,6 +75,12 @@ impl Life {
             () = stop_asked(orders) => return Ok(End::Asked),
         }
         if let Some(command) = &self.sidecar.command {
+            if self.sidecar.app.takes_connections().await {
+                tracing::warn!(
+                    address = %self.sidecar.app.address,
+                    "another process listens where the service is to listen; requests would reach that one"
+                );
+            }
             self.child = Some(Child::start(command, &self.environment())?);
         }
         let limit = self.sidecar.config.ready.timeout.get();
