@@ -103,10 +103,7 @@ impl Session {
                 Ok(Some(line)) => line,
                 Ok(None) => return "the node ended its stream",
                 Err(LineFault::Broken) => return "the connection broke",
-                Err(fault @ LineFault::TooLong) => {
-                    self.refuse(Fault::new("", fault.to_string()).into());
-                    return "a line was too long";
-                }
+                Err(LineFault::TooLong) => return "a line was too long",
             };
             if !self.renew() {
                 return "a lease ended; the node has to register again";
@@ -131,9 +128,7 @@ impl Session {
         match message {
             NodeMessage::Hello { .. } => self.refuse(Fault::new("", "`hello` was said already").into()),
             NodeMessage::Renew => {}
-            NodeMessage::Register(instance) => {
-                self.register(instance).await;
-            }
+            NodeMessage::Register(instance) => self.register(instance).await,
             NodeMessage::Deregister { service, id } => {
                 let key = InstanceKey::new(service, id);
                 let command = Command::Deregister(key.clone(), Some(self.holder()));

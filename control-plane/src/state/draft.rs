@@ -1,7 +1,7 @@
 //! A group of writes before it is stored: each is checked against what the ones before it would leave behind.
 //! If the store fails, the draft is dropped and nothing has happened.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use portreeve_config::wire::{Instance, InstanceStatus, Revision};
@@ -61,25 +61,8 @@ impl Draft {
             Command::Deregister(key, asking) => self.deregister(key, asking.as_ref(), ground)?,
             Command::Expire(keys) => self.expire(keys, ground),
             Command::PutLayer(key, values, precondition) => self.put_layer(key, values, &precondition)?,
-            Command::PatchLayer(key, patch, precondition) => {
-                self.check_layer(&key, &precondition)?;
-                let mut values =
-                    self.catalog.layers.get(&key).map_or_else(Values::new, |l| (*l.value).clone());
-                for (name, value) in patch {
-                    match value {
-                        Some(value) => values.insert(name, value),
-                        None => values.remove(&name),
-                    };
-                }
-                self.put_layer(key, values, &Precondition::None)?
-            }
-            Command::RemoveLayer(key, precondition) => {
-                self.check_layer(&key, &precondition)?;
-                if !self.catalog.layers.contains_key(&key) {
-                    return Err(Refusal::Unknown("configuration layer"));
-                }
-                vec![Record::Layer { key, value: None }]
-            }
+            Command::PatchLayer(key, patch, precondition) => self.patch_layer(key, patch, &precondition)?,
+            Command::RemoveLayer(key, precondition) => self.remove_layer(key, &precondition)?,
         };
         self.put(&records);
         Ok(records)
@@ -91,11 +74,12 @@ impl Draft {
             return;
         }
         self.revision += 1;
-        let catalog = Arc::make_mut(&mut self.catalog);
         for record in records {
-            catalog.apply(record, self.revision);
             if let Record::Instance { key, value } = record {
                 self.instances.insert(key.clone(), value.clone());
+            } else {
+                // Copies the catalogue once a group, and only for a group that changes it.
+                Arc::make_mut(&mut self.catalog).apply(record, self.revision);
             }
         }
     }
@@ -291,5 +275,30 @@ impl Draft {
             return Ok(Vec::new());
         }
         Ok(vec![Record::Layer { key, value: Some(Arc::new(values)) }])
+    }
+
+    fn patch_layer(
+        &self,
+        key: LayerKey,
+        patch: BTreeMap<String, Option<String>>,
+        precondition: &Precondition,
+    ) -> Result<Vec<Record>, Refusal> {
+        let current = self.catalog.layers.get(&key);
+        let mut values = current.map_or_else(Values::new, |layer| Values::clone(&layer.value));
+        for (name, value) in patch {
+            match value {
+                Some(value) => values.insert(name, value),
+                None => values.remove(&name),
+            };
+        }
+        self.put_layer(key, values, precondition)
+    }
+
+    fn remove_layer(&self, key: LayerKey, precondition: &Precondition) -> Result<Vec<Record>, Refusal> {
+        self.check_layer(&key, precondition)?;
+        match self.catalog.layers.contains_key(&key) {
+            true => Ok(vec![Record::Layer { key, value: None }]),
+            false => Err(Refusal::Unknown("configuration layer")),
+        }
     }
 }

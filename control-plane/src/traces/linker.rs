@@ -49,20 +49,22 @@ impl Counts {
         let kind = match span.kind {
             // The server below it names itself better than its client could.
             Some(Kind::Client) if !nodes[place].children.is_empty() => return,
+            Some(kind) => kind,
             None if local.is_some() && remote.is_some() => Kind::Client,
             None => return,
-            Some(kind) => kind,
         };
-        let (mut parent, child) = match kind {
-            Kind::Server | Kind::Consumer => (remote, local),
-            Kind::Client | Kind::Producer => (local, remote),
-        };
-        if place == 0 && parent.is_none() && matches!(kind, Kind::Server | Kind::Consumer) {
-            return;
+        match kind {
+            Kind::Producer => self.count(local, remote, span.error),
+            Kind::Consumer => self.count(remote, local, span.error),
+            Kind::Client | Kind::Server => self.add_call(nodes, place, span, kind),
         }
+    }
+
+    fn add_call(&mut self, nodes: &[Node], place: usize, span: &Piece, kind: Kind) {
+        let (local, remote) = (span.local_service(), span.remote_service.as_deref());
+        let (mut parent, child) = if kind == Kind::Server { (remote, local) } else { (local, remote) };
         let mut error = span.error;
-        if matches!(kind, Kind::Client | Kind::Server)
-            && let Some(ancestor) = remote_ancestor(nodes, place)
+        if let Some(ancestor) = remote_ancestor(nodes, place)
             && let Some(name) = ancestor.local_service()
         {
             // A client that calls itself something else was reached through that other name.
