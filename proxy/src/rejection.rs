@@ -17,6 +17,10 @@ pub enum Rejection {
     Path(PathFault),
     /// No `Host`, several, or one that names no host.
     Host,
+    /// The body's framing has no single safe reading.
+    Framing,
+    /// A method that a gateway must not carry: `CONNECT` or `TRACE`.
+    NotServed,
     /// No route takes the request.
     NoRoute,
     /// The path is known, the method is not.
@@ -36,8 +40,10 @@ pub enum Rejection {
     Reset(Arc<str>),
     /// The instance did not answer in time.
     TimedOut(Arc<str>),
-    /// What the instance sent is no HTTP answer, or the request's body ended early.
+    /// What the instance sent is no HTTP answer.
     Broken(Arc<str>),
+    /// The client's body cannot be read to its end.
+    BrokenBody,
 }
 
 /// What one row of the table says.
@@ -68,6 +74,18 @@ impl Rejection {
                 "host",
                 "Exactly one valid `Host` is required.".into(),
                 Some("http_request_error"),
+            ),
+            Self::Framing => row(
+                StatusCode::BAD_REQUEST,
+                "framing",
+                "The only transfer coding that is understood is `chunked`, once.".into(),
+                Some("http_request_error"),
+            ),
+            Self::NotServed => row(
+                StatusCode::NOT_IMPLEMENTED,
+                "method_not_served",
+                "CONNECT and TRACE are not served here.".into(),
+                Some("http_request_denied"),
             ),
             Self::NoRoute => {
                 row(StatusCode::NOT_FOUND, "no_route", "No route takes this request.".into(), None)
@@ -118,6 +136,12 @@ impl Rejection {
                 of(service, "sent no valid answer"),
                 Some("http_protocol_error"),
             ),
+            Self::BrokenBody => row(
+                StatusCode::BAD_REQUEST,
+                "broken_body",
+                "The request's body is malformed or ended early.".into(),
+                Some("http_request_error"),
+            ),
         }
     }
 
@@ -159,6 +183,10 @@ impl Rejection {
 
     fn status_fields(&self, from: &Speaker<'_>, headers: &mut HeaderMap) {
         let field = match self {
+            // Whoever sends this may mean by its next bytes something else than what they would be read as.
+            Self::Path(_) | Self::Host | Self::Framing | Self::NotServed | Self::BrokenBody => {
+                Some((header::CONNECTION, "close".to_owned()))
+            }
             Self::MethodNotAllowed(methods) => {
                 let list: Vec<&str> = methods.iter().map(Method::as_str).collect();
                 Some((header::ALLOW, list.join(", ")))

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use http::header;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Version};
+use http::{HeaderValue, Method, Version};
 
 use crate::policy::path;
 use crate::rejection::Rejection;
@@ -14,18 +14,15 @@ use crate::rejection::Rejection;
 /// Host, path and query of a request. Cheap to make: what arrived in canonical form is not copied.
 #[derive(Clone, Debug)]
 pub struct Target {
-    host: Host,
+    /// Host and port as they came; `None` when an HTTP/1.0 request named none.
+    authority: Option<HeaderValue>,
+    /// How many bytes of `authority` are the host.
+    host_length: usize,
+    /// The host where `authority` does not hold it in lower case.
+    lowered: Option<Box<str>>,
     written: PathAndQuery,
     /// The canonical path where the written one was not.
     path: Option<Box<str>>,
-}
-
-#[derive(Clone, Debug)]
-enum Host {
-    /// The `Host` field as it came, in lower case already; the host is its first bytes.
-    Field(HeaderValue, usize),
-    /// Any other case.
-    Text(Box<str>),
 }
 
 impl Target {
@@ -33,36 +30,52 @@ impl Target {
     /// `Host`).
     ///
     /// # Errors
-    /// [`Rejection::Host`] and [`Rejection::Path`].
+    /// [`Rejection::NotServed`], [`Rejection::Framing`], [`Rejection::Host`] and [`Rejection::Path`].
     pub fn read(head: &Parts) -> Result<Self, Rejection> {
-        let host = match head.uri.authority() {
-            Some(authority) => {
-                host_field(head)?;
-                Host::Text(authority.host().to_ascii_lowercase().into())
-            }
-            None => host_field(head)?,
-        };
-        let written = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("*"));
-        let path = match path::canonical(written.path()).map_err(Rejection::Path)? {
+        // A tunnel leads past every policy, and an echo shows what was added on the way.
+        if matches!(head.method, Method::CONNECT | Method::TRACE) {
+            return Err(Rejection::NotServed);
+        }
+        check_framing(head)?;
+        let mut target = Self::with_authority(authority(head)?)?;
+        target.written = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("*"));
+        target.path = match path::canonical(target.written.path()).map_err(Rejection::Path)? {
             Cow::Borrowed(_) => None,
             Cow::Owned(path) => Some(path.into()),
         };
-        Ok(Self { host, written, path })
+        Ok(target)
     }
 
     /// A stand-in for a request whose target could not be read, so that it can be logged.
     pub fn unreadable() -> Self {
-        Self { host: Host::Text("".into()), written: PathAndQuery::from_static("/"), path: None }
+        let written = PathAndQuery::from_static("/");
+        Self { authority: None, host_length: 0, lowered: None, written, path: None }
     }
 
-    /// The host without port, in lower case; empty when an HTTP/1.0 request named none.
-    pub fn host(&self) -> &str {
-        match &self.host {
-            Host::Field(value, length) => {
-                value.to_str().ok().and_then(|text| text.get(..*length)).unwrap_or("")
-            }
-            Host::Text(text) => text,
+    fn with_authority(authority: Option<HeaderValue>) -> Result<Self, Rejection> {
+        let mut target = Self::unreadable();
+        let Some(value) = authority else { return Ok(target) };
+        let host = host_of(value.to_str().map_err(|_| Rejection::Host)?).ok_or(Rejection::Host)?;
+        target.host_length = host.len();
+        if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            target.lowered = Some(host.to_ascii_lowercase().into());
         }
+        target.authority = Some(value);
+        Ok(target)
+    }
+
+    /// The host without port and without a final dot, in lower case; empty when an HTTP/1.0 request named none.
+    pub fn host(&self) -> &str {
+        let written = || {
+            let text = self.authority.as_ref().and_then(|value| value.to_str().ok());
+            text.and_then(|text| text.get(..self.host_length)).unwrap_or("")
+        };
+        self.lowered.as_deref().unwrap_or_else(written)
+    }
+
+    /// Host and port as the client wrote them, for the `Host` of the next hop.
+    pub fn authority(&self) -> Option<&HeaderValue> {
+        self.authority.as_ref()
     }
 
     /// The canonical path.
@@ -91,33 +104,50 @@ impl Target {
     }
 }
 
-fn host_field(head: &Parts) -> Result<Host, Rejection> {
+/// A body in any coding but plain chunks would reach the service as something it was not told of, for the field
+/// that names the coding ends here (RFC 9112, 6.1).
+fn check_framing(head: &Parts) -> Result<(), Rejection> {
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Rejection::Framing),
+    }
+}
+
+fn authority(head: &Parts) -> Result<Option<HeaderValue>, Rejection> {
     let mut fields = head.headers.get_all(header::HOST).iter();
-    match (fields.next(), fields.next()) {
-        (Some(field), None) => parse_host(field),
-        (None, _) if head.version < Version::HTTP_11 => Ok(Host::Text("".into())),
+    let field = match (fields.next(), fields.next()) {
+        (Some(field), None) => Some(field),
+        (None, _) if head.version < Version::HTTP_11 => None,
+        _ => return Err(Rejection::Host),
+    };
+    match (head.uri.authority(), head.uri.scheme_str()) {
+        (None, _) => Ok(field.cloned()),
+        (Some(authority), Some("http" | "https")) => {
+            HeaderValue::from_str(authority.as_str()).map(Some).map_err(|_| Rejection::Host)
+        }
         _ => Err(Rejection::Host),
     }
 }
 
-fn parse_host(field: &HeaderValue) -> Result<Host, Rejection> {
-    let text = field.to_str().map_err(|_| Rejection::Host)?;
+/// The host of `host`, `host:port`, `[v6]` or `[v6]:port`, a name without its final dot.
+fn host_of(text: &str) -> Option<&str> {
     let length = match text.strip_prefix('[') {
-        Some(rest) => rest.find(']').map(|at| at + 2).ok_or(Rejection::Host)?,
+        Some(rest) => rest.find(']')? + 2,
         None => text.find(':').unwrap_or(text.len()),
     };
     let (host, port) = text.split_at(length);
-    let port_is_valid =
-        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
-    let plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'[' | b']' | b':');
-    if host.is_empty() || !port_is_valid || !host.bytes().all(plain) {
-        return Err(Rejection::Host);
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
+        return None;
     }
-    Ok(match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        true => Host::Text(host.to_ascii_lowercase().into()),
-        false => Host::Field(field.clone(), length),
-    })
+    if let Some(address) = host.strip_prefix('[') {
+        return address.strip_suffix(']')?.parse::<std::net::Ipv6Addr>().is_ok().then_some(host);
+    }
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    (!host.is_empty() && host.bytes().all(is_plain)).then_some(host)
 }
 
 #[cfg(test)]
@@ -154,6 +184,14 @@ mod tests {
             ("/p", vec!["a,b"], None),
             ("/p", vec!["a b"], None),
             ("/p", vec!["[::1"], None),
+            ("/p", vec!["[::zz]"], None),
+            ("/p", vec!["a[b]"], None),
+            ("/p", vec!["a:+80"], None),
+            ("/p", vec!["a:"], None),
+            ("/p", vec!["Shop.Example.:80"], Some("shop.example")),
+            ("/p", vec!["."], None),
+            ("http://user@products/p", vec!["a"], None),
+            ("ftp://products/p", vec!["a"], None),
         ] {
             let read = read(target, &hosts);
             assert_eq!(read.as_ref().ok().map(|(host, _)| host.as_str()), expected, "{target} {hosts:?}");

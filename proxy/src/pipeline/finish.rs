@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http::response;
 
-use super::{Attempt, AttemptFault, CacheOutcome, Exchange};
+use super::attempts::Attempt;
+use super::{AttemptFault, CacheOutcome, Exchange};
 use crate::access_log::{Line, timestamp};
 use crate::metrics::{Finished, PlaneStats};
 use crate::telemetry::{Remote, Span, SpanKind, SpanSink};
@@ -17,8 +18,9 @@ const CLIENT_GONE: u16 = 499;
 impl Drop for Exchange {
     fn drop(&mut self) {
         let took = self.clock.elapsed();
-        // An attempt that is still open was given up together with its client.
+        // An attempt that is still open was given up together with its client, and may have done its work.
         if let Some(attempt) = self.attempts.current.take() {
+            self.invalidate();
             self.record_attempt(&attempt, &Err(AttemptFault::ClientGone));
         }
         self.record_request(took);

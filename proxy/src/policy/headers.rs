@@ -6,8 +6,9 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use portreeve_config::{Fault, Faults, HeaderOps};
 
 /// Fields that belong to one connection and are never passed on (RFC 9110, 7.6.1).
-const HOP_BY_HOP: [HeaderName; 9] = [
+const HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::TE,
@@ -59,20 +60,29 @@ pub fn remove_where(headers: &mut HeaderMap, mut goes: impl FnMut(&HeaderName) -
     }
 }
 
-/// Says where the request came from.
-pub fn set_forwarded(headers: &mut HeaderMap, forwarding: Forwarding, peer: IpAddr) {
-    if forwarding == Forwarding::Keep {
-        return;
-    }
-    headers.remove(header::FORWARDED);
+/// Whether a field speaks of where a request came from, also in the spelling that a service behind CGI or WSGI
+/// could not tell from it (`X_Forwarded_For`).
+pub fn is_about_origin(name: &HeaderName) -> bool {
+    let text = name.as_str().as_bytes();
+    let begins_with = |prefix: &[u8]| {
+        text.len() >= prefix.len()
+            && text
+                .iter()
+                .zip(prefix)
+                .all(|(given, wanted)| given == wanted || (*given, *wanted) == (b'_', b'-'))
+    };
+    begins_with(b"x-forwarded-") || text == b"forwarded" || (text.len() == 9 && begins_with(b"x-real-ip"))
+}
+
+/// Says where the request came from: the client's address, and what it called this gateway.
+pub fn set_forwarded(headers: &mut HeaderMap, peer: IpAddr, host: Option<&HeaderValue>) {
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    if let Ok(peer) = HeaderValue::from_str(&peer.to_string()) {
+    if let Ok(peer) = HeaderValue::from_str(&peer.to_canonical().to_string()) {
         headers.insert(FORWARDED_FOR, peer);
     }
-    match headers.get(header::HOST).cloned() {
-        Some(host) => headers.insert(FORWARDED_HOST, host),
-        None => headers.remove(FORWARDED_HOST),
-    };
+    if let Some(host) = host {
+        headers.insert(FORWARDED_HOST, host.clone());
+    }
 }
 
 /// A route's changes, compiled: `remove`, then `set`, then `add`.
@@ -137,7 +147,7 @@ mod tests {
     fn fields_of_one_connection_end_here() {
         let mut headers = HeaderMap::new();
         headers.insert("connection", HeaderValue::from_static("close, X-Secret , authorization, bad name"));
-        for name in ["x-secret", "te", "upgrade", "keep-alive", "authorization", "x-kept"] {
+        for name in ["x-secret", "te", "upgrade", "http2-settings", "keep-alive", "authorization", "x-kept"] {
             headers.insert(name, HeaderValue::from_static("value"));
         }
         remove_hop_by_hop(&mut headers);
@@ -147,14 +157,20 @@ mod tests {
     }
 
     #[test]
-    fn a_clients_word_about_itself_is_replaced() {
-        let mut headers = HeaderMap::new();
-        for name in ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"] {
-            headers.append(name, HeaderValue::from_static("liar"));
-            headers.append(name, HeaderValue::from_static("liar"));
+    fn every_spelling_of_a_claimed_origin_is_known() {
+        for (name, expected) in [
+            ("forwarded", true),
+            ("x-forwarded-for", true),
+            ("x-forwarded-anything", true),
+            ("x_forwarded_for", true),
+            ("x-real-ip", true),
+            ("x_real-ip", true),
+            ("x-real-ips", false),
+            ("x-forwarded", false),
+            ("forwarded-for", false),
+            ("xxforwarded-for", false),
+        ] {
+            assert_eq!(is_about_origin(&HeaderName::from_static(name)), expected, "{name}");
         }
-        set_forwarded(&mut headers, Forwarding::Replace, IpAddr::from([192, 0, 2, 1]));
-        assert!(headers.values().all(|value| value != "liar"), "{headers:?}");
-        assert_eq!(headers["x-forwarded-for"], "192.0.2.1");
     }
 }

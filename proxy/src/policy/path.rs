@@ -24,40 +24,47 @@ pub enum PathFault {
 }
 
 /// The canonical form of a path: percent-encoded unreserved characters decoded (RFC 3986, 6.2.2.2), the digits
-/// of other encodings in upper case. Borrowed when the path is canonical already, which nearly all are.
+/// of other encodings in upper case, bytes beyond ASCII encoded. Borrowed when the path is canonical already,
+/// which nearly all are.
 pub fn canonical(path: &str) -> Result<Cow<'_, str>, PathFault> {
     if !path.starts_with('/') {
         return Err(PathFault::NotAbsolute);
     }
-    let canonical = match path.bytes().any(|byte| byte == b'%') {
-        true => Cow::Owned(decode_unreserved(path)?),
+    let canonical = match path.bytes().any(|byte| byte == b'%' || !byte.is_ascii()) {
+        true => Cow::Owned(with_one_encoding(path)?),
         false => Cow::Borrowed(path),
     };
     refuse_ambiguous(&canonical)?;
     Ok(canonical)
 }
 
-fn decode_unreserved(path: &str) -> Result<String, PathFault> {
+fn with_one_encoding(path: &str) -> Result<String, PathFault> {
     let mut out = String::with_capacity(path.len());
-    let mut rest = path;
-    while let Some(at) = rest.find('%') {
-        out.push_str(&rest[..at]);
-        let digits = rest.get(at + 1..at + 3).ok_or(PathFault::BrokenEncoding)?;
-        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(PathFault::BrokenEncoding);
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => match encoded_byte(&mut bytes).ok_or(PathFault::BrokenEncoding)? {
+                b'/' | b'\\' | 0..=0x1f | 0x7f => return Err(PathFault::HiddenSeparator),
+                byte if is_unreserved(byte) => out.push(char::from(byte)),
+                byte => encode(byte, &mut out),
+            },
+            byte if byte.is_ascii() => out.push(char::from(byte)),
+            byte => encode(byte, &mut out),
         }
-        match u8::from_str_radix(digits, 16).map_err(|_| PathFault::BrokenEncoding)? {
-            b'/' | b'\\' | 0..=0x1f | 0x7f => return Err(PathFault::HiddenSeparator),
-            byte if is_unreserved(byte) => out.push(char::from(byte)),
-            _ => {
-                out.push('%');
-                out.push_str(&digits.to_ascii_uppercase());
-            }
-        }
-        rest = &rest[at + 3..];
     }
-    out.push_str(rest);
     Ok(out)
+}
+
+/// The byte that the next two hexadecimal digits stand for.
+fn encoded_byte(digits: &mut impl Iterator<Item = u8>) -> Option<u8> {
+    let mut digit = || char::from(digits.next()?).to_digit(16);
+    u8::try_from(digit()? * 16 + digit()?).ok()
+}
+
+fn encode(byte: u8, out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half & 0xf)]);
+    out.extend(['%', digit(byte >> 4), digit(byte)]);
 }
 
 fn refuse_ambiguous(path: &str) -> Result<(), PathFault> {
@@ -97,6 +104,9 @@ mod tests {
             ("/%70roducts", Ok("/products")),
             ("/a%20b", Ok("/a%20b")),
             ("/caf%c3%a9", Ok("/caf%C3%A9")),
+            ("/café", Ok("/caf%C3%A9")),
+            ("/\u{202e}", Ok("/%E2%80%AE")),
+            ("/%2525%70", Ok("/%2525p")),
             ("/.well-known/x", Ok("/.well-known/x")),
             ("/a..b/...", Ok("/a..b/...")),
             ("/a;x=1", Ok("/a;x=1")),

@@ -151,6 +151,14 @@ impl Outgoing {
     }
 }
 
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if let Source::Instance(_, Some(_)) = self.source {
+            self.exchange.client_left();
+        }
+    }
+}
+
 impl Body for Outgoing {
     type Data = Bytes;
     type Error = BoxError;
@@ -174,6 +182,7 @@ impl Body for Outgoing {
             Some(Err(error)) => {
                 // A body that broke off is not kept; the client's connection is closed, so that it sees the break.
                 this.fill = None;
+                this.exchange.answer_broke_off();
                 Poll::Ready(Some(Err(error.into())))
             }
             None => {

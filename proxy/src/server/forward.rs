@@ -21,9 +21,9 @@ pub(super) async fn answer(
     request: Request<Incoming>,
     peer: IpAddr,
 ) -> Response<Outgoing> {
-    let (head, body) = request.into_parts();
-    let mut exchange = Exchange::begin(worker.pin(), &head, peer);
-    let admission = exchange.admit(&head, body.size_hint().exact()).await;
+    let (mut head, body) = request.into_parts();
+    let mut exchange = Exchange::begin(worker.pin(), &mut head, peer);
+    let admission = exchange.admit(&mut head, body.size_hint().exact()).await;
     let refused = match admission {
         Ok(Admission::Hit(stored)) => {
             let (status, headers, body) = pipeline::from_cache(&mut exchange, &stored, &head.headers);
@@ -62,11 +62,10 @@ struct Forwarded {
 async fn forward(
     worker: &Rc<Worker>,
     exchange: &mut Exchange,
-    mut head: request::Parts,
+    head: request::Parts,
     body: Incoming,
 ) -> Result<Forwarded, Rejection> {
     let mut body = ClientBody::new(body, exchange.max_body());
-    exchange.prepare(&mut head);
     loop {
         let address = exchange.choose()?;
         let mut attempt = Attempt { worker, exchange, head: &head, address };
@@ -158,6 +157,8 @@ impl Attempt<'_> {
     async fn send(&mut self, mut connection: Connection, body: &mut ClientBody) -> Result<Sent, Rejection> {
         let request = self.exchange.outbound(self.head, body.take())?;
         Ok(match connection.sender.try_send_request(request).await {
+            // No other protocol was asked for: `Upgrade` ends here.
+            Ok(answer) if answer.status().is_informational() => Sent::Failed(AttemptFault::Broken),
             Ok(answer) => Sent::Answer((answer, connection)),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => {

@@ -11,7 +11,7 @@ mod tags;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
+use http::header::{self, HeaderMap};
 use portreeve_config::{CacheShare, Fault, Faults, RouteConfig};
 
 pub use rules::{Bypass, RequestRule, StorePlan};
@@ -25,7 +25,8 @@ use crate::policy::template::Template;
 #[derive(Clone, Debug)]
 pub struct CacheRule {
     ttl: Duration,
-    share: CacheShare,
+    /// `None` where the route does not say: then only requests that show no credentials are its business.
+    share: Option<CacheShare>,
     tags: Vec<Template>,
     max_entry: usize,
 }
@@ -72,18 +73,25 @@ impl CacheRule {
         let tags = compile_tags("cache.tags", &cache.tags, names, &mut faults);
         faults.into_result(Some(Self {
             ttl: cache.ttl.get(),
-            share: cache.share.unwrap_or(CacheShare::Everyone),
+            share: cache.share,
             tags,
             max_entry: usize::try_from(cache.max_entry.get()).unwrap_or(usize::MAX),
         }))
     }
 
+    /// Whether an answer to this request can be anyone's but its sender's, or can be told to be its sender's.
+    /// `headers` are the client's own: what the gateway adds for the service says nothing about the client.
+    pub fn covers(&self, headers: &HeaderMap, is_identified: bool) -> bool {
+        match self.share {
+            Some(CacheShare::Everyone) => true,
+            Some(CacheShare::PerSubject) => is_identified,
+            None => !headers.contains_key(header::AUTHORIZATION) && !headers.contains_key(header::COOKIE),
+        }
+    }
+
     /// Names what is asked for.
     pub fn lookup(&self, asked: Asked<'_>, captures: &Captures, clock: &TagClock) -> Lookup {
-        let identity = match self.share {
-            CacheShare::Everyone => None,
-            CacheShare::PerSubject => asked.identity,
-        };
+        let identity = asked.identity.filter(|_| self.is_per_subject());
         Lookup {
             key: key(asked, identity),
             tags: self.tags.iter().map(|tag| clock.slot(&tag.fill(asked.path, captures))).collect(),
@@ -98,7 +106,12 @@ impl CacheRule {
         request: &HeaderMap,
         response: &HeaderMap,
     ) -> Option<StorePlan> {
-        rules::plan(status, request, response, self.ttl, self.share)
+        let plan = rules::plan(status, request, response, self.ttl)?;
+        (self.is_per_subject() || !rules::is_private(response)).then_some(plan)
+    }
+
+    fn is_per_subject(&self) -> bool {
+        self.share == Some(CacheShare::PerSubject)
     }
 
     /// The largest body that is kept, in bytes.
@@ -159,7 +172,10 @@ impl ResponseCache {
     pub fn find(&self, lookup: &Lookup, request: &HeaderMap) -> Option<Arc<StoredResponse>> {
         let stored = self.get(&lookup.key)?;
         let usable = stored.expires > Instant::now()
-            && stored.vary.iter().all(|(name, value)| request.get(name) == value.as_ref())
+            && stored.vary.iter().all(|(name, value)| {
+                let mut values = request.get_all(name).iter();
+                values.next() == value.as_ref() && values.next().is_none()
+            })
             && lookup.is_current(&self.clock, stored.stamp);
         usable.then_some(stored)
     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
-use portreeve_config::CacheShare;
 
 /// Why a request is not answered from the cache although its route has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +56,8 @@ pub(super) fn plan(
     request: &HeaderMap,
     response: &HeaderMap,
     ttl: Duration,
-    share: CacheShare,
 ) -> Option<StorePlan> {
-    let private = has_directive(response, "private") && share == CacheShare::Everyone;
-    let refused = private
-        || has_directive(response, "no-store")
+    let refused = has_directive(response, "no-store")
         || has_directive(response, "no-cache")
         || response.contains_key(header::SET_COOKIE);
     if status != StatusCode::OK || refused {
@@ -72,6 +68,11 @@ pub(super) fn plan(
     let fresh_for = said.map_or(ttl, |seconds| ttl.min(Duration::from_secs(seconds.saturating_sub(age))));
     let vary = vary(request, response)?;
     (!fresh_for.is_zero()).then_some(StorePlan { fresh_for, age: Duration::from_secs(age), vary })
+}
+
+/// Whether the answer is for the one user that asked.
+pub(super) fn is_private(response: &HeaderMap) -> bool {
+    has_directive(response, "private")
 }
 
 /// The fields named by `Vary` with the request's values; `None` for `*` or a field that stands more than once,

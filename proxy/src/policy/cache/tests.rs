@@ -48,6 +48,21 @@ fn a_subjects_answer_is_never_given_to_another() {
 }
 
 #[test]
+fn credentials_keep_a_request_away_unless_the_route_says_otherwise() {
+    let none = HeaderMap::new();
+    for name in [header::AUTHORIZATION, header::COOKIE] {
+        let shown = HeaderMap::from_iter([(name, HeaderValue::from_static("secret"))]);
+        let silent =
+            CacheRule { share: None, ..rule(serde_json::json!({"ttl": "60s", "share": "everyone"})) };
+        assert!(silent.covers(&none, false) && !silent.covers(&shown, false));
+        let everyone = rule(serde_json::json!({"ttl": "60s", "share": "everyone"}));
+        assert!(everyone.covers(&shown, false));
+        let per_subject = rule(serde_json::json!({"ttl": "60s", "share": "per_subject"}));
+        assert!(per_subject.covers(&shown, true) && !per_subject.covers(&shown, false));
+    }
+}
+
+#[test]
 fn no_choice_of_parts_makes_two_requests_one() {
     let key_of = |route, host, path, issuer, subject| {
         key(Asked { route, host, path, query: None, identity: None }, Some((issuer, subject)))
@@ -91,8 +106,10 @@ fn vary_expiry_and_sharing_are_compared() {
     cache.keep(&look, StoredResponse { vary: vec![(accept.clone(), Some(json.clone()))], ..stored() });
     let mut headers = HeaderMap::new();
     assert!(cache.find(&look, &headers).is_none());
-    headers.insert(accept, json);
+    headers.insert(accept.clone(), json);
     assert!(cache.find(&look, &headers).is_some());
+    headers.append(accept, HeaderValue::from_static("text/html"));
+    assert!(cache.find(&look, &headers).is_none(), "another value beside the one it was made for");
     cache.keep(&look, StoredResponse { expires: Instant::now(), ..stored() });
     assert!(cache.find(&look, &headers).is_none());
 }

@@ -1,0 +1,88 @@
+//! **inbound**: an answer on its way to the client, whoever gave it.
+
+use std::sync::Arc;
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{StatusCode, Version, response};
+
+use super::{CACHE_STATUS, CacheOutcome, Exchange, Fill};
+use crate::policy::headers;
+use crate::rejection::{Rejection, Speaker};
+
+impl Exchange {
+    /// **inbound**: the answer's head for the client, and what is needed to keep the answer if it may be kept.
+    pub fn inbound(&mut self, request: &HeaderMap, answer: &mut response::Parts) -> Option<Fill> {
+        let says_its_end = says_its_end(&answer.headers);
+        headers::remove_hop_by_hop(&mut answer.headers);
+        answer.version = Version::HTTP_11;
+        if !answer.status.is_client_error() {
+            self.invalidate();
+        }
+        let pinned = Arc::clone(&self.pinned);
+        let route = self.route_in(&pinned)?;
+        route.response_headers.apply(&mut answer.headers);
+        self.status = answer.status.as_u16();
+        let rule = route.cache.as_ref()?;
+        let lookup = self.lookup.take().filter(|_| says_its_end);
+        let plan = lookup.zip(rule.plan(answer.status, request, &answer.headers));
+        self.say_cache_status(&mut answer.headers, plan.is_some());
+        plan.map(|(lookup, plan)| {
+            Fill::new(Arc::clone(&pinned.plane), lookup, plan, answer, rule.max_entry())
+        })
+    }
+
+    /// Makes stale what this request may have changed.
+    pub(super) fn invalidate(&self) {
+        let (Some(route), Some((_, captures))) = (self.route_in(&self.pinned), &self.route) else { return };
+        for tag in &route.invalidates {
+            self.pinned.plane.cache.clock.invalidate(&tag.fill(self.target.path(), captures));
+        }
+    }
+
+    fn say_cache_status(&self, headers: &mut HeaderMap, stored: bool) {
+        let forwarded = match self.cache {
+            Some(CacheOutcome::Miss) => "uri-miss",
+            Some(CacheOutcome::Bypass) => "request",
+            Some(CacheOutcome::Hit) | None => return,
+        };
+        let stored = if stored { "; stored" } else { "" };
+        let text = format!("{}; fwd={forwarded}{stored}", self.pinned.plane.name);
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.append(CACHE_STATUS, value);
+        }
+    }
+
+    /// The answer when the request was refused at any of the verbs.
+    pub fn reject(&mut self, rejection: &Rejection) -> (StatusCode, HeaderMap, String) {
+        self.status = rejection.status().as_u16();
+        self.reason = Some(rejection.reason());
+        let trace_id = self.trace.trace_id_text();
+        let plane = &self.pinned.plane;
+        rejection.answer(&Speaker { proxy: &plane.name, realm: &plane.realm, trace_id: trace_id.as_str() })
+    }
+
+    /// Notes that the client got this status from the cache.
+    pub fn answered_from_cache(&mut self, status: StatusCode) {
+        self.status = status.as_u16();
+    }
+
+    /// Notes that this many bytes of the answer's body went to the client.
+    pub fn sent(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
+    /// Notes that the service's answer broke off after its head had been passed on.
+    pub fn answer_broke_off(&mut self) {
+        self.reason = Some("answer_broke_off");
+    }
+
+    /// Notes that the client left before it had the whole answer.
+    pub fn client_left(&mut self) {
+        self.reason.get_or_insert("client_left");
+    }
+}
+
+/// Whether it will show when a body breaks off; without either field it just ends with its connection.
+fn says_its_end(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING)
+}

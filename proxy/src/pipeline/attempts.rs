@@ -1,0 +1,165 @@
+//! **choose**, **outbound** and **judge**: one attempt after the other at the instances of a service.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderName, Request, StatusCode, Version, request, response};
+
+use super::Exchange;
+use crate::policy::balance::Endpoint;
+use crate::policy::retry::{Failure, Repeatable};
+use crate::policy::trace::TraceContext;
+use crate::rejection::Rejection;
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// What **judge** says of an attempt.
+pub enum Verdict {
+    /// The client gets this answer.
+    Deliver,
+    /// Another attempt is made.
+    Again,
+    /// The client gets this refusal.
+    GiveUp(Rejection),
+}
+
+/// How an attempt ended without an answer's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptFault {
+    /// No connection could be made.
+    NotConnected,
+    /// The connection ended early.
+    Reset,
+    /// What came back is no HTTP answer.
+    Broken,
+    /// The request's body is larger than the route takes.
+    BodyTooLarge,
+    /// The client left, or its body could not be read to its end.
+    ClientGone,
+    /// The route's time was up.
+    TimedOut,
+}
+
+/// The attempts made so far.
+#[derive(Default)]
+pub(super) struct Attempts {
+    pub(super) made: u8,
+    turn: Option<usize>,
+    tried: Vec<SocketAddr>,
+    pub(super) current: Option<Attempt>,
+    pub(super) answered_by: Option<SocketAddr>,
+}
+
+pub(super) struct Attempt {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) trace: TraceContext,
+    pub(super) began: SystemTime,
+    pub(super) clock: Instant,
+}
+
+impl Exchange {
+    /// **choose**: the instance for the next attempt.
+    ///
+    /// # Errors
+    /// [`Rejection::NoInstance`].
+    pub fn choose(&mut self) -> Result<SocketAddr, Rejection> {
+        let pinned = Arc::clone(&self.pinned);
+        let route = self.route_in(&pinned).ok_or(Rejection::NoRoute)?;
+        let service = pinned.snapshot.service_of(route);
+        let turn = *self.attempts.turn.get_or_insert_with(|| service.turn());
+        let no_instance = || Rejection::NoInstance(Arc::clone(&route.service));
+        let endpoint = service.pick(turn, &self.attempts.tried).ok_or_else(no_instance)?;
+        self.attempts.made += 1;
+        self.attempts.current = Some(Attempt {
+            endpoint: Arc::clone(endpoint),
+            trace: self.trace.child(),
+            began: SystemTime::now(),
+            clock: Instant::now(),
+        });
+        Ok(endpoint.address)
+    }
+
+    /// **outbound**: the request for the chosen instance.
+    ///
+    /// # Errors
+    /// [`Rejection::NoRoute`] when a rewrite makes a path that cannot be sent.
+    pub fn outbound<B>(&self, head: &request::Parts, body: B) -> Result<Request<B>, Rejection> {
+        let route = self.route_in(&self.pinned).ok_or(Rejection::NoRoute)?;
+        let captures = self.route.as_ref().map(|(_, captures)| captures);
+        let rewritten =
+            route.rewrite.as_ref().zip(captures).map(|(rewrite, c)| rewrite.apply(self.target.path(), c));
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.version_mut() = Version::HTTP_11;
+        *request.uri_mut() = self.target.with_path(rewritten.as_deref()).ok_or(Rejection::NoRoute)?.into();
+        *request.headers_mut() = head.headers.clone();
+        if let Some(attempt) = &self.attempts.current {
+            attempt.trace.inject(request.headers_mut());
+        }
+        Ok(request)
+    }
+
+    /// **judge**: what the end of an attempt means for the instance, and for the client.
+    pub fn judge(&mut self, outcome: Result<&response::Parts, AttemptFault>, has_body: bool) -> Verdict {
+        let Some(attempt) = self.attempts.current.take() else { return Verdict::Deliver };
+        self.record_attempt(&attempt, &outcome);
+        let failure = match &outcome {
+            Ok(head) if !is_unreachable_behind(head) => {
+                attempt.endpoint.succeeded();
+                None
+            }
+            Ok(_) => Some(Failure::Unavailable),
+            Err(AttemptFault::NotConnected) => Some(Failure::NotConnected),
+            Err(AttemptFault::Reset) => Some(Failure::Reset),
+            Err(_) => None,
+        };
+        if matches!(failure, Some(Failure::NotConnected | Failure::Reset)) {
+            attempt.endpoint.failed();
+        }
+        self.attempts.answered_by = outcome.is_ok().then_some(attempt.endpoint.address);
+        if failure.is_some_and(|failure| self.may_repeat(failure, has_body)) {
+            self.attempts.tried.push(attempt.endpoint.address);
+            return Verdict::Again;
+        }
+        match outcome {
+            Ok(_) => Verdict::Deliver,
+            Err(fault) => {
+                // The answer was lost; the write may have been done all the same.
+                self.invalidate();
+                Verdict::GiveUp(self.refusal(fault))
+            }
+        }
+    }
+
+    fn may_repeat(&self, failure: Failure, has_body: bool) -> bool {
+        let request = Repeatable { method: &self.method, has_body };
+        let route = self.route_in(&self.pinned);
+        route.is_some_and(|route| route.retry.allows(failure, self.attempts.made, request))
+            && self.time_left() > Duration::ZERO
+    }
+
+    fn refusal(&self, fault: AttemptFault) -> Rejection {
+        let route = self.route_in(&self.pinned);
+        let service = route.map_or_else(|| "".into(), |route| Arc::clone(&route.service));
+        match fault {
+            AttemptFault::NotConnected => Rejection::NotConnected(service),
+            AttemptFault::Reset => Rejection::Reset(service),
+            AttemptFault::Broken => Rejection::Broken(service),
+            AttemptFault::ClientGone => Rejection::BrokenBody,
+            AttemptFault::TimedOut => Rejection::TimedOut(service),
+            AttemptFault::BodyTooLarge => Rejection::TooLarge { limit: self.max_body() },
+        }
+    }
+}
+
+/// Whether the instance's own sidecar says that it could not reach its service: a gateway status together with an
+/// error in `Proxy-Status` (RFC 9209), which a service itself has no reason to send.
+fn is_unreachable_behind(head: &response::Parts) -> bool {
+    matches!(head.status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE)
+        && head
+            .headers
+            .get_all(PROXY_STATUS)
+            .iter()
+            .any(|value| value.to_str().is_ok_and(|v| v.contains("error=")))
+}

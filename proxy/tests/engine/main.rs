@@ -1,0 +1,9 @@
+//! The data plane under attack: a whole gateway in this process, origins and clients made by hand, and real sockets
+//! between them. What is proved here is what a client and an origin can see.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bodies;
+mod client;
+mod messages;
+mod origin;
+mod stage;
