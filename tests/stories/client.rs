@@ -124,3 +124,8 @@ impl Answer {
         problem
     }
 }
+
+/// An id as it stands in a path, whether it is a number or text.
+pub(crate) fn id(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

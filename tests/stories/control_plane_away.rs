@@ -45,14 +45,14 @@ async fn everything_goes_on_and_nothing_is_lost() {
     // Killed in the middle of load: nobody notices.
     let load = Load::start(alice.clone(), &path, 100);
     load.more(20).await;
-    demo.signal(&["control-plane"], "KILL");
+    demo.kill(&["control-plane"]).await;
     load.more(200).await;
     alice.post("/order", json!({"product_ids": [id]})).await.expect(201);
     let noted = load.stop().await;
     assert_eq!(noted.failures, Vec::<String>::new(), "of {}", noted.answers);
 
     // A gateway that starts now serves from what the last one kept.
-    demo.signal(&["gateway"], "KILL");
+    demo.kill(&["gateway"]).await;
     gateway(&mut demo);
     eventually("the new gateway serves", async || {
         alice.try_send("GET", &path, None).await.is_ok_and(|answer| answer.status == 200)

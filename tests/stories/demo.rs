@@ -100,16 +100,27 @@ impl Demo {
         text
     }
 
-    /// Process ids whose command line holds all of these words.
+    /// Process ids of this subcommand (the first word) whose command line holds all other words; of all without
+    /// words.
     pub(crate) fn processes(&self, words: &[&str]) -> Vec<i32> {
         let data = self.data().display().to_string();
         let control_plane = self.address("control_plane").to_owned();
         command_lines()
             .into_iter()
             .filter(|(_, line)| line.contains(&data) || line.contains(&control_plane))
-            .filter(|(_, line)| words.iter().all(|word| line.split('\0').any(|argument| argument == *word)))
+            .filter(|(_, line)| {
+                let arguments: Vec<&str> = line.split('\0').collect();
+                let is_subcommand = words.first().is_none_or(|word| arguments.get(1) == Some(word));
+                is_subcommand && words.iter().all(|word| arguments.contains(word))
+            })
             .map(|(pid, _)| pid)
             .collect()
+    }
+
+    /// Kills the one process with these words and waits until it is gone, and its ports free.
+    pub(crate) async fn kill(&self, words: &[&str]) {
+        self.signal(words, "KILL");
+        eventually("it is gone", async || self.processes(words).is_empty()).await;
     }
 
     /// The one process with these words; sends it a signal.

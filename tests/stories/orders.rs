@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::client::{Client, id};
 use crate::demo::{Demo, eventually};
 
 async fn product(client: &Client, price: f64, stock: u32) -> Value {
@@ -10,8 +10,8 @@ async fn product(client: &Client, price: f64, stock: u32) -> Value {
         .clone()
 }
 
-async fn stock(client: &Client, id: &Value) -> u64 {
-    client.get(&format!("/products/{id}")).await.expect(200)["stock"].as_u64().unwrap()
+async fn stock(client: &Client, product: &Value) -> u64 {
+    client.get(&format!("/products/{product}")).await.expect(200)["stock"].as_u64().unwrap()
 }
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn an_order_is_paid_changed_read_and_told() {
         let made = alice.post(create, json!({"product_ids": [lamp, rug]})).await;
         let order = made.expect(201);
         assert_eq!((&order["user_id"], &order["total"]), (&json!("alice"), &json!(42.5)), "{order}");
-        let path = format!("{read}/{}", order["order_id"]);
+        let path = format!("{read}/{}", id(&order["order_id"]));
         assert_eq!(stock(&alice, &lamp).await, before - 1);
         let changed = alice.put(&path, json!({"product_id": lamp})).await.expect(200);
         assert_eq!(

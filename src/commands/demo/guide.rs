@@ -43,12 +43,12 @@ Paste these, from top to bottom:
   for i in 1 2 3 4; do curl -s -o /dev/null -D - -H "$AUTH" {gateway}/products/1 | grep -i server-port; done
 
   # 4. An order: stock is reserved, payment is made, a notification is sent.
-  curl -i -H "$AUTH" -H 'Content-Type: application/json' -d '{{"product_ids":[1]}}' {gateway}/order
+  ORDER=$(curl -s -H "$AUTH" -H 'Content-Type: application/json' -d '{{"product_ids":[1]}}' {gateway}/order | sed 's/.*"order_id":"\([^"]*\)".*/\1/')
 
   # 5. The second answer comes from the gateway's memory (Age, Cache-Status); a PUT drops it.
-  curl -i -H "$AUTH" {gateway}/order/1
-  curl -i -H "$AUTH" {gateway}/order/1
-  curl -i -X PUT -H "$AUTH" -H 'Content-Type: application/json' -d '{{"product_id":1}}' {gateway}/order/1
+  curl -i -H "$AUTH" {gateway}/order/$ORDER
+  curl -i -H "$AUTH" {gateway}/order/$ORDER
+  curl -i -X PUT -H "$AUTH" -H 'Content-Type: application/json' -d '{{"product_id":1}}' {gateway}/order/$ORDER
 
   # 6. One request, one trace, through every hop: {control_plane}/zipkin/
 

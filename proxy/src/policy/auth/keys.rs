@@ -10,7 +10,7 @@ use jsonwebtoken::Algorithm;
 use rand::RngExt;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::AuthFault;
 use super::jwks::{Key, KeySet, Miss};
@@ -56,6 +56,13 @@ struct Flight {
 pub(super) struct Wanted<'a> {
     pub(super) key_id: Option<&'a str>,
     pub(super) algorithm: Algorithm,
+}
+
+/// Whether a fetch that was asked for is under way.
+enum Asked {
+    UnderWay,
+    /// The last one was too recent; another can be asked for after this long.
+    TooSoon(Duration),
 }
 
 impl LiveKeys {
@@ -108,28 +115,40 @@ impl LiveKeys {
         }
     }
 
-    /// Returns when a fetch has come to an end, at once when none may be asked for now, or after [`WAIT`].
+    /// Returns when a fetch has come to an end, or after [`WAIT`]. Where the last fetch was too recent for
+    /// another, that other one is waited for: a token signed with a key of a moment ago is a good token. Without
+    /// any keys it returns at once, so that a dead issuer costs no waiting.
     async fn fetched_once_more(self: &Arc<Self>) {
         // Subscribed before asking, so that an end in between is not missed.
         let mut finished = self.finished.subscribe();
-        if self.ask() {
+        let limit = Instant::now() + WAIT;
+        loop {
+            let until = match self.ask() {
+                Asked::UnderWay => limit,
+                Asked::TooSoon(_) if self.generation() == 0 => return,
+                Asked::TooSoon(left) => limit.min(Instant::now() + left),
+            };
             // Too late is as good as failed; the look-up that follows tells.
-            let _ = timeout(WAIT, finished.changed()).await;
+            if timeout_at(until, finished.changed()).await.is_ok() || Instant::now() >= limit {
+                return;
+            }
         }
     }
 
-    /// Makes sure that a fetch is under way. False where the last one was too recent.
-    fn ask(self: &Arc<Self>) -> bool {
+    /// Makes sure that a fetch is under way, unless the last one was too recent.
+    fn ask(self: &Arc<Self>) -> Asked {
         let mut flight = self.flight();
         if flight.under_way {
-            return true;
+            return Asked::UnderWay;
         }
         let quiet = match self.generation() {
             0 => QUIET_WITHOUT_KEYS * (1 << flight.failures.saturating_sub(1).min(2)),
             _ => QUIET,
         };
-        if flight.last.is_some_and(|last| last.elapsed() < quiet) {
-            return false;
+        if let Some(left) = flight.last.and_then(|last| quiet.checked_sub(last.elapsed()))
+            && !left.is_zero()
+        {
+            return Asked::TooSoon(left);
         }
         flight.under_way = true;
         if flight.begun {
@@ -138,7 +157,7 @@ impl LiveKeys {
             flight.begun = true;
             self.runtime.spawn(keep_fresh(Arc::downgrade(self), self.wake.clone()));
         }
-        true
+        Asked::UnderWay
     }
 
     /// Fetches once and says how long to wait until the next time.
