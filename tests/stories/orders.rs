@@ -27,11 +27,8 @@ async fn an_order_is_paid_changed_read_and_told() {
         let path = format!("{read}/{}", id(&order["order_id"]));
         assert_eq!(stock(&alice, &lamp).await, before - 1);
         let changed = alice.put(&path, json!({"product_id": lamp})).await.expect(200);
-        assert_eq!(
-            (&changed["total"], &changed["product_ids"]),
-            (&json!(55.0), &json!([lamp, rug, lamp])),
-            "{changed}"
-        );
+        assert_eq!(changed["total"].as_f64(), Some(55.0), "{changed}");
+        assert_eq!(changed["product_ids"], json!([lamp, rug, lamp]));
         assert_eq!(alice.get(&path).await.expect(200), changed);
         let bob = demo.user("bob").await;
         bob.get(&path).await.expect_problem(404);
