@@ -104,7 +104,8 @@ pub struct AuthProvider {
     /// the gateway knows. When absent, OpenID discovery says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_url: Option<String>,
-    /// The OpenID discovery document; `<issuer>/.well-known/openid-configuration` when absent.
+    /// The OpenID discovery document; `<issuer>/.well-known/openid-configuration` when absent. With `lb://` the
+    /// path of its `jwks_uri` is fetched from the same service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discovery_url: Option<String>,
     /// Signature algorithms that are accepted. Only asymmetric ones can be listed.
