@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +16,8 @@ use crate::metrics::PlaneStats;
 
 /// How often buffers are written out.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// How long the writer gets for its last lines.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The most one worker may hold back; lines beyond it are dropped and counted.
 const BUFFER: usize = 1 << 20;
 
@@ -24,7 +26,7 @@ pub struct AccessLog {
     buffers: Arc<[Mutex<Vec<u8>>]>,
     stats: Arc<PlaneStats>,
     stop: Arc<AtomicBool>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Mutex<Option<(JoinHandle<()>, mpsc::Receiver<()>)>>,
 }
 
 /// What a line says. Query strings and header fields are left out: they may hold secrets.
@@ -85,13 +87,16 @@ impl AccessLog {
         };
         let buffers: Arc<[Mutex<Vec<u8>>]> = (0..workers).map(|_| Mutex::default()).collect();
         let stop = Arc::new(AtomicBool::new(false));
+        let (done, finished) = mpsc::channel();
         let writer = {
             let (buffers, stop) = (Arc::clone(&buffers), Arc::clone(&stop));
-            std::thread::Builder::new()
-                .name("access-log".into())
-                .spawn(move || write_out(sink, &buffers, &stop))?
+            std::thread::Builder::new().name("access-log".into()).spawn(move || {
+                write_out(sink, &buffers, &stop);
+                // Whoever closed the log may have stopped waiting.
+                let _ = done.send(());
+            })?
         };
-        Ok(Some(Self { buffers, stats, stop, writer: Mutex::new(Some(writer)) }))
+        Ok(Some(Self { buffers, stats, stop, writer: Mutex::new(Some((writer, finished))) }))
     }
 
     /// Takes one line from a worker.
@@ -106,16 +111,23 @@ impl AccessLog {
         let _ = serde_json::to_writer(&mut *buffer, line);
         buffer.push(b'\n');
     }
+
+    /// Writes out what is held back and ends the writer. A destination that takes nothing, such as a pipe nobody
+    /// reads, is not waited for longer than a second.
+    pub fn close(&self) {
+        self.stop.store(true, Ordering::Release);
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((thread, finished)) = writer {
+            thread.thread().unpark();
+            // An error means that the writer is gone, which is as good.
+            let _ = finished.recv_timeout(LAST_WORDS);
+        }
+    }
 }
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer {
-            writer.thread().unpark();
-            let _ = writer.join();
-        }
+        self.close();
     }
 }
 

@@ -4,13 +4,16 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portreeve_config::wire::NodeKind;
-use portreeve_config::{ControlPlaneLink, Document, Faults, GatewayConfig, TracingConfig};
+use portreeve_config::{
+    AccessLog as Destination, ControlPlaneLink, Document, Fault, Faults, GatewayConfig, TracingConfig,
+};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::access_log::AccessLog;
 use crate::client::{Client, FetchError};
@@ -20,10 +23,15 @@ use crate::policy::auth::KeySources;
 use crate::policy::cache::ResponseCache;
 use crate::policy::headers::Forwarding;
 use crate::policy::trace::Sampler;
-use crate::reload::{Live, Reloader, SaveFault, SavedState, Session, SessionSettings, watch_file};
+use crate::reload::{
+    FileUpdate, Live, Reloader, SaveFault, SavedState, Session, SessionSettings, watch_file,
+};
 use crate::server::{AdminServer, ListenError, Report, Server, ServerSettings};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{SpanSink, TelemetryFault, ZipkinExport, ZipkinSink};
+
+/// How long state and spans get each when the gateway stops.
+const LAST_ERRANDS: Duration = Duration::from_secs(1);
 
 /// Why a gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -38,9 +46,9 @@ pub enum StartError {
     #[error(transparent)]
     State(#[from] SaveFault),
     /// The access log cannot be opened.
-    #[error("the access log {path} cannot be opened: {source}")]
+    #[error("the access log {path} cannot be opened: {source}; check that its folder exists and is writable")]
     AccessLog {
-        /// Which file.
+        /// Which.
         path: String,
         /// Why.
         source: std::io::Error,
@@ -61,15 +69,18 @@ pub enum StartError {
     },
 }
 
-/// A running gateway.
+/// A running gateway. Dropping it stops it without waiting for requests in flight; use [`Gateway::shutdown`] for a
+/// stop that nobody notices.
 pub struct Gateway {
     server: Server,
     admin: AdminServer,
     plane: Arc<Plane>,
     state: Arc<Shown>,
     spans: Option<Arc<dyn SpanSink>>,
-    files: mpsc::Sender<(GatewayConfig, oneshot::Sender<Result<(), Faults>>)>,
-    tasks: Vec<JoinHandle<()>>,
+    /// The reloader ends when this and its copies are gone.
+    files: mpsc::Sender<FileUpdate>,
+    reloader: JoinHandle<()>,
+    followers: JoinSet<()>,
     drain: Duration,
 }
 
@@ -100,7 +111,7 @@ impl Gateway {
             limits: config.limits.clone(),
         };
         let server = Server::start(&settings, &plane, &live)?;
-        let state = Arc::new(Shown { plane: Arc::clone(&plane), live });
+        let state = Arc::new(Shown { plane: Arc::clone(&plane), live, is_stopping: AtomicBool::new(false) });
         let admin = AdminServer::start(address(&config.admin, "admin")?, Arc::clone(&state) as _).await?;
 
         let (events, heard) = mpsc::channel(256);
@@ -115,8 +126,9 @@ impl Gateway {
             Session::start(client, settings, reloader.revision(), events)
         });
         let (files, changed) = mpsc::channel(4);
-        let tasks = vec![tokio::spawn(reloader.run(session, heard, changed))];
-        Ok(Self { server, admin, plane, state, spans, files, tasks, drain: config.limits.drain.get() })
+        let reloader = tokio::spawn(reloader.run(session, heard, changed));
+        let (followers, drain) = (JoinSet::new(), config.limits.drain.get());
+        Ok(Self { server, admin, plane, state, spans, files, reloader, followers, drain })
     }
 
     /// Where clients connect.
@@ -147,7 +159,7 @@ impl Gateway {
         let mut watch =
             watch_file(path).map_err(|source| StartError::Watch { path: path.to_owned(), source })?;
         let (path, files) = (path.to_owned(), self.files.clone());
-        self.tasks.push(tokio::spawn(async move {
+        self.followers.spawn(async move {
             let mut last = std::fs::read(&path).ok();
             while watch.changed().await.is_some() {
                 let now = std::fs::read(&path).ok();
@@ -156,35 +168,38 @@ impl Gateway {
                     take_file(&path, &files).await;
                 }
             }
-        }));
+        });
         Ok(())
     }
 
-    /// Stops: readiness goes, connections finish what they carry for at most `limits.drain`, spans are sent.
+    /// Stops: readiness goes, connections finish what they carry for at most `limits.drain`, state, spans and log
+    /// lines are written.
     pub async fn shutdown(self) {
-        let Self { server, admin, plane, state, spans, tasks, drain, files } = self;
-        drop(files);
+        let Self { server, admin, plane, state, spans, files, reloader, followers, drain } = self;
+        state.is_stopping.store(true, Ordering::Relaxed);
         server.drain(drain).await;
-        tasks.iter().for_each(JoinHandle::abort);
+        drop((files, followers));
+        // It only writes its last state now.
+        let _ = tokio::time::timeout(LAST_ERRANDS, reloader).await;
         if let Some(spans) = spans {
-            spans.flush(Duration::from_secs(1)).await;
+            spans.flush(LAST_ERRANDS).await;
         }
-        drop((admin, state, plane));
+        if let Some(log) = &plane.log {
+            log.close();
+        }
+        drop(admin);
     }
 }
 
-async fn apply(
-    files: &mpsc::Sender<(GatewayConfig, oneshot::Sender<Result<(), Faults>>)>,
-    config: GatewayConfig,
-) -> Result<(), Faults> {
+async fn apply(files: &mpsc::Sender<FileUpdate>, config: GatewayConfig) -> Result<(), Faults> {
     portreeve_config::check::gateway(&config).into_result(())?;
     let (told, outcome) = oneshot::channel();
-    // The reloader ends only with the gateway.
+    // Without a reloader `told` is dropped, and that is what is answered.
     let _ = files.send((config, told)).await;
-    outcome.await.unwrap_or(Ok(()))
+    outcome.await.unwrap_or_else(|_| Err(Fault::new("", "the gateway is stopping").into()))
 }
 
-async fn take_file(path: &Path, files: &mpsc::Sender<(GatewayConfig, oneshot::Sender<Result<(), Faults>>)>) {
+async fn take_file(path: &Path, files: &mpsc::Sender<FileUpdate>) {
     let config = match portreeve_config::load_file(path) {
         Ok(Document::Gateway(config)) => *config,
         Ok(_) => {
@@ -209,7 +224,7 @@ fn gateway_plane(
 ) -> Result<Plane, StartError> {
     let stats = Arc::new(PlaneStats::default());
     let log = AccessLog::open(&config.access_log, workers, Arc::clone(&stats))
-        .map_err(|source| StartError::AccessLog { path: format!("{:?}", config.access_log), source })?;
+        .map_err(|source| StartError::AccessLog { path: destination(&config.access_log), source })?;
     Ok(Plane {
         role: "gateway",
         name: config.tracing.service_name.as_deref().unwrap_or("gateway").into(),
@@ -223,6 +238,14 @@ fn gateway_plane(
         unrouted: Arc::new(RouteStats::new(workers)),
         log,
     })
+}
+
+fn destination(log: &Destination) -> String {
+    match log {
+        Destination::Off => "off".to_owned(),
+        Destination::Stdout => "to standard output".to_owned(),
+        Destination::File(path) => path.display().to_string(),
+    }
 }
 
 /// Where spans go: to the configured collector, else to the control plane's store, else nowhere.
@@ -260,9 +283,7 @@ pub fn host_name() -> String {
 }
 
 fn address(text: &str, field: &str) -> Result<SocketAddr, Faults> {
-    let fault = |_| {
-        portreeve_config::Fault::new(field, format!("`{text}` is not an address such as `127.0.0.1:8080`"))
-    };
+    let fault = |_| Fault::new(field, format!("`{text}` is not an address such as `127.0.0.1:8080`"));
     text.parse().map_err(fault).map_err(Faults::from)
 }
 
@@ -274,6 +295,7 @@ fn cores() -> usize {
 struct Shown {
     plane: Arc<Plane>,
     live: Arc<Live>,
+    is_stopping: AtomicBool,
 }
 
 impl Report for Shown {
@@ -282,6 +304,9 @@ impl Report for Shown {
     }
 
     fn ready(&self) -> Result<(), String> {
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return Err("the gateway is stopping".to_owned());
+        }
         match self.live.load().routes.is_empty() {
             true => Err("there are no routes yet".to_owned()),
             false => Ok(()),

@@ -44,6 +44,8 @@ pub enum Rejection {
     Broken(Arc<str>),
     /// The client's body cannot be read to its end.
     BrokenBody,
+    /// The client took the route's whole time to send its body.
+    SlowBody,
 }
 
 /// What one row of the table says.
@@ -142,6 +144,12 @@ impl Rejection {
                 "The request's body is malformed or ended early.".into(),
                 Some("http_request_error"),
             ),
+            Self::SlowBody => row(
+                StatusCode::REQUEST_TIMEOUT,
+                "slow_body",
+                "The request's body did not come in time.".into(),
+                Some("http_request_error"),
+            ),
         }
     }
 
@@ -184,9 +192,12 @@ impl Rejection {
     fn status_fields(&self, from: &Speaker<'_>, headers: &mut HeaderMap) {
         let field = match self {
             // Whoever sends this may mean by its next bytes something else than what they would be read as.
-            Self::Path(_) | Self::Host | Self::Framing | Self::NotServed | Self::BrokenBody => {
-                Some((header::CONNECTION, "close".to_owned()))
-            }
+            Self::Path(_)
+            | Self::Host
+            | Self::Framing
+            | Self::NotServed
+            | Self::BrokenBody
+            | Self::SlowBody => Some((header::CONNECTION, "close".to_owned())),
             Self::MethodNotAllowed(methods) => {
                 let list: Vec<&str> = methods.iter().map(Method::as_str).collect();
                 Some((header::ALLOW, list.join(", ")))

@@ -155,7 +155,8 @@ impl Planes {
                 if count == 0 {
                     continue;
                 }
-                let bound = |index: usize| BUCKETS.get(index).map_or(f64::INFINITY, |micros| *micros as f64 / 1e6);
+                let bound =
+                    |index: usize| BUCKETS.get(index).map_or(f64::INFINITY, |micros| *micros as f64 / 1e6);
                 let buckets: Vec<(f64, u64)> =
                     (0..=BUCKETS.len()).map(|index| (bound(index), count_in(index))).collect();
                 let seconds = stats.cells().map(|cells| load(&cells.micros)).sum::<u64>() as f64 / 1e6;

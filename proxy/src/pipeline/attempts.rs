@@ -37,6 +37,8 @@ pub enum AttemptFault {
     BodyTooLarge,
     /// The client left, or its body could not be read to its end.
     ClientGone,
+    /// The route's time was up, and the client had not sent all of its body.
+    BodyLate,
     /// The route's time was up.
     TimedOut,
 }
@@ -147,6 +149,7 @@ impl Exchange {
             AttemptFault::Reset => Rejection::Reset(service),
             AttemptFault::Broken => Rejection::Broken(service),
             AttemptFault::ClientGone => Rejection::BrokenBody,
+            AttemptFault::BodyLate => Rejection::SlowBody,
             AttemptFault::TimedOut => Rejection::TimedOut(service),
             AttemptFault::BodyTooLarge => Rejection::TooLarge { limit: self.max_body() },
         }

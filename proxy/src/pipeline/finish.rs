@@ -165,6 +165,7 @@ impl AttemptFault {
             Self::Broken => "broken",
             Self::BodyTooLarge => "body_too_large",
             Self::ClientGone => "client_gone",
+            Self::BodyLate => "body_late",
             Self::TimedOut => "timed_out",
         }
     }

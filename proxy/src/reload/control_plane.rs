@@ -26,6 +26,8 @@ pub struct Reloader {
     /// The control plane's routes that are in force: the last ones that compiled.
     good_routes: Vec<RouteConfig>,
     keeper: Keeper,
+    /// The control plane is away, and that has been said.
+    is_alone: bool,
 }
 
 impl Reloader {
@@ -43,7 +45,7 @@ impl Reloader {
     ) -> Result<Self, Faults> {
         let good_routes = file.routes.clone();
         let (control, keeper) = (State::default(), Keeper::new(saved));
-        let mut reloader = Self { live, keys, stats, file, control, good_routes, keeper };
+        let mut reloader = Self { live, keys, stats, file, control, good_routes, keeper, is_alone: false };
         reloader.put_file(reloader.file.clone())?;
         if let Some(state) = reloader.keeper.kept()
             && let Err(faults) = reloader.take_snapshot(state)
@@ -58,7 +60,7 @@ impl Reloader {
         self.control.revision
     }
 
-    /// Serves updates until both senders are gone.
+    /// Serves updates until nobody can send a file any more, and keeps the state then.
     pub(crate) async fn run(
         mut self,
         session: Option<Session>,
@@ -68,13 +70,16 @@ impl Reloader {
         loop {
             tokio::select! {
                 Some(event) = events.recv() => self.hear(event, session.as_ref()).await,
-                Some((file, told)) = files.recv() => {
+                update = files.recv() => {
+                    let Some((file, told)) = update else { break };
                     // Whoever asked may have stopped waiting.
                     let _ = told.send(self.count(|this| this.put_file(file)));
                 }
                 () = self.keeper.due(), if self.keeper.is_pending() => self.keeper.save(&self.control).await,
-                else => return,
             }
+        }
+        if self.keeper.is_pending() {
+            self.keeper.save(&self.control).await;
         }
     }
 
@@ -90,9 +95,14 @@ impl Reloader {
             }
             SessionEvent::Registered(_) => return,
             SessionEvent::Lost(why) => {
-                return tracing::warn!(why, "no control plane; serving goes on with what is known");
+                // It is tried again twice a second: that it is away is news once.
+                if !std::mem::replace(&mut self.is_alone, true) {
+                    tracing::warn!(why, "no control plane; serving goes on with what is known");
+                }
+                return;
             }
         };
+        self.is_alone = false;
         self.keeper.touch();
         let Some(session) = session else { return };
         session

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 /// A write often comes in several steps; a file is looked at when it has been quiet for this long.
 const QUIET: Duration = Duration::from_millis(50);
+/// A folder that is never quiet is looked at nevertheless.
+const LONGEST: Duration = Duration::from_millis(500);
 
 /// Watches until it is dropped.
 pub struct FileWatch {
@@ -37,10 +40,12 @@ pub fn watch_file(path: &Path) -> notify::Result<FileWatch> {
 }
 
 impl FileWatch {
-    /// Waits until something in the file's folder has changed and has been quiet again; `None` at the end.
+    /// Waits until something in the file's folder has changed and is quiet again; `None` at the end.
     pub async fn changed(&mut self) -> Option<()> {
         self.changes.recv().await?;
-        while let Ok(Some(())) = tokio::time::timeout(QUIET, self.changes.recv()).await {}
+        let quiet = async { while let Ok(Some(())) = timeout(QUIET, self.changes.recv()).await {} };
+        // Too late is as good as quiet.
+        let _ = timeout(LONGEST, quiet).await;
         Some(())
     }
 }

@@ -8,6 +8,7 @@ mod merge;
 mod saved;
 mod session;
 
+pub(crate) use control_plane::FileUpdate;
 pub use control_plane::Reloader;
 pub use file::{FileWatch, watch_file};
 pub use live::Live;

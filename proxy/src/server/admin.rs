@@ -12,7 +12,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -21,7 +21,8 @@ use super::listener::ListenError;
 
 /// Connections served at one time; more wait.
 const CONNECTIONS: usize = 64;
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one connection may take in all, so that a reader who never reads keeps no place.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the admin listener shows.
 pub trait Report: Send + Sync + 'static {
@@ -86,13 +87,9 @@ async fn connection(stream: TcpStream, report: Arc<dyn Report>) {
         let response = answer(&request, report.as_ref());
         async { Ok::<_, Infallible>(response) }
     });
+    let connection = http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
     // A peer that misbehaves only ends its own connection.
-    let _ = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = tokio::time::timeout(CONNECTION_LIMIT, connection).await;
 }
 
 fn answer<B>(request: &Request<B>, report: &dyn Report) -> Response<Full<Bytes>> {

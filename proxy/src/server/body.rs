@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::connection::Busy;
+use super::pace::Busy;
 use super::upstream::Connection;
 use crate::pipeline::{Exchange, Fill};
 
@@ -22,12 +22,14 @@ pub(super) struct RequestBody {
     end: Rc<Cell<BodyEnd>>,
 }
 
-/// How a client's body ended, for whoever has to say why the attempt failed.
+/// How far a client's body has come, for whoever has to say why the attempt failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum BodyEnd {
-    /// It has not failed.
+    /// It has come whole, or there is none.
     #[default]
-    Sound,
+    Whole,
+    /// Some of it is still to come.
+    UnderWay,
     /// It was larger than allowed.
     TooLarge,
     /// The client stopped sending.
@@ -40,6 +42,7 @@ impl RequestBody {
     }
 
     pub(super) fn new(incoming: Incoming, limit: u64, end: Rc<Cell<BodyEnd>>) -> Self {
+        end.set(BodyEnd::UnderWay);
         Self { incoming: Some(incoming), left: limit, end }
     }
 
@@ -68,13 +71,20 @@ impl Body for RequestBody {
                         return Poll::Ready(Some(Err("the body is larger than the route takes".into())));
                     }
                 }
+                // A body of known length is not asked again after its last piece.
+                if self.is_end_stream() {
+                    self.end.set(BodyEnd::Whole);
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
                 self.end.set(BodyEnd::Broken);
                 Poll::Ready(Some(Err(error.into())))
             }
-            None => Poll::Ready(None),
+            None => {
+                self.end.set(BodyEnd::Whole);
+                Poll::Ready(None)
+            }
         }
     }
 

@@ -71,6 +71,7 @@ async fn forward(
         let mut attempt = Attempt { worker, exchange, head: &head, address };
         let outcome = match tokio::time::timeout(attempt.exchange.time_left(), attempt.run(&mut body)).await {
             Ok(outcome) => outcome?,
+            Err(_) if body.end.get() == BodyEnd::UnderWay => Err(AttemptFault::BodyLate),
             Err(_) => Err(AttemptFault::TimedOut),
         };
         match outcome {
@@ -187,7 +188,7 @@ fn fault_of(error: &hyper::Error, end: BodyEnd) -> AttemptFault {
     match end {
         BodyEnd::TooLarge => AttemptFault::BodyTooLarge,
         BodyEnd::Broken => AttemptFault::ClientGone,
-        BodyEnd::Sound if error.is_parse() => AttemptFault::Broken,
-        BodyEnd::Sound => AttemptFault::Reset,
+        BodyEnd::Whole | BodyEnd::UnderWay if error.is_parse() => AttemptFault::Broken,
+        BodyEnd::Whole | BodyEnd::UnderWay => AttemptFault::Reset,
     }
 }

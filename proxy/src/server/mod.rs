@@ -6,11 +6,12 @@ mod body;
 mod connection;
 mod forward;
 mod listener;
+mod pace;
 mod upstream;
 mod worker;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -58,6 +59,7 @@ impl Server {
         let mut threads = Vec::with_capacity(settings.workers);
         for (number, socket) in listeners.sockets.into_iter().enumerate() {
             let (done, finished) = oneshot::channel();
+            let (ready, started) = mpsc::channel();
             let seed = worker::Seed {
                 number,
                 socket,
@@ -66,6 +68,7 @@ impl Server {
                 limits: settings.limits.clone(),
                 share: settings.workers,
                 stop: stopped.clone(),
+                ready,
             };
             let thread = std::thread::Builder::new()
                 .name(format!("{}-{number}", plane.role))
@@ -75,6 +78,10 @@ impl Server {
                 })
                 .map_err(|source| ListenError::Thread { source })?;
             threads.push((thread, finished));
+            // A worker that could not begin would leave its share of the connections unanswered without a word. An
+            // early return drops `stop`, which ends those that did begin.
+            let ended = || Err(std::io::Error::other("it ended at once"));
+            started.recv().unwrap_or_else(|_| ended()).map_err(|source| ListenError::Thread { source })?;
         }
         Ok(Self { address, stop, threads })
     }

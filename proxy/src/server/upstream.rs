@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{self, SendRequest};
@@ -16,6 +16,8 @@ use super::body::RequestBody;
 
 /// Idle connections a worker keeps to one instance.
 const MAX_IDLE: usize = 64;
+/// The least time between two looks for connections that are idle for too long.
+const SHORTEST_ROUND: Duration = Duration::from_millis(100);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +77,21 @@ impl Upstreams {
             }
         }
         None
+    }
+
+    /// Closes what has been idle for too long, for as long as there is a pool: a connection to an instance that is
+    /// gone is never asked for again. For a task of its own.
+    pub(super) async fn close_idle(pool: Weak<Self>) {
+        while let Some(pause) = pool.upgrade().map(|pool| pool.idle_timeout) {
+            tokio::time::sleep(pause.max(SHORTEST_ROUND)).await;
+            let Some(pool) = pool.upgrade() else { return };
+            let is_of_use =
+                |idle: &Idle| idle.since.elapsed() < pool.idle_timeout && !idle.sender.is_closed();
+            pool.idle.borrow_mut().retain(|_, list| {
+                list.retain(is_of_use);
+                !list.is_empty()
+            });
+        }
     }
 
     /// A new connection to `address`.

@@ -1,10 +1,11 @@
 //! One worker: a thread, its event loop, its listener, its connections to instances.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use portreeve_config::Limits;
@@ -20,7 +21,7 @@ use crate::reload::Live;
 use crate::snapshot::Snapshot;
 
 /// How long accepting pauses when the process has no file descriptor left.
-const OUT_OF_FILES: Duration = Duration::from_millis(50);
+const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
 /// What a worker's thread is started with.
 pub(super) struct Seed {
@@ -32,6 +33,8 @@ pub(super) struct Seed {
     /// Workers in all: each takes its share of the connections.
     pub(super) share: usize,
     pub(super) stop: watch::Receiver<bool>,
+    /// Told once, when the worker serves or why it cannot.
+    pub(super) ready: mpsc::Sender<io::Result<()>>,
 }
 
 /// A worker as its connections see it.
@@ -50,14 +53,13 @@ pub(super) struct Worker {
 impl Worker {
     /// Serves until it is told to stop and its connections have ended or their time is up.
     pub(super) fn run(seed: Seed) {
-        let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                tracing::error!(%error, "a worker has no event loop and serves nothing");
-                return;
-            }
-        };
-        runtime.block_on(serve(seed));
+        let ready = seed.ready.clone();
+        let outcome = Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())
+            .and_then(|runtime| runtime.block_on(serve(seed)));
+        // After it has served, nobody listens any more.
+        let _ = ready.send(outcome);
     }
 
     fn new(seed: &Seed) -> Self {
@@ -111,16 +113,13 @@ impl Drop for OpenConnection {
     }
 }
 
-async fn serve(seed: Seed) {
+async fn serve(seed: Seed) -> io::Result<()> {
     let worker = Rc::new(Worker::new(&seed));
     let mut stop = seed.stop.clone();
-    let listener = match tokio::net::TcpListener::from_std(seed.socket) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(%error, "a worker cannot use its listener and serves nothing");
-            return;
-        }
-    };
+    let listener = tokio::net::TcpListener::from_std(seed.socket)?;
+    tokio::task::spawn_local(Upstreams::close_idle(Rc::downgrade(&worker.upstreams)));
+    // Whoever started this thread waits for it.
+    let _ = seed.ready.send(Ok(()));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -135,8 +134,20 @@ async fn serve(seed: Seed) {
             _ = stop.wait_for(|stop| *stop) => break,
         }
     }
-    drop(listener);
+    take_those_that_wait(&worker, listener)?;
     wait_for_connections(&worker).await;
+    Ok(())
+}
+
+/// Closing a listener resets the connections that the kernel has made and nobody has accepted yet: their clients
+/// have sent requests already.
+fn take_those_that_wait(worker: &Rc<Worker>, listener: tokio::net::TcpListener) -> io::Result<()> {
+    let listener = listener.into_std()?;
+    while let Ok((stream, peer)) = listener.accept() {
+        stream.set_nonblocking(true)?;
+        start(worker, TcpStream::from_std(stream)?, peer.ip());
+    }
+    Ok(())
 }
 
 fn start(worker: &Rc<Worker>, stream: TcpStream, peer: std::net::IpAddr) {
@@ -149,8 +160,8 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, peer: std::net::IpAddr) {
 }
 
 /// Faults of the one connection that was being accepted; the listener itself is in order.
-fn is_one_connections(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+fn is_one_connections(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 

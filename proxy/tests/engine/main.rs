@@ -4,6 +4,9 @@
 
 mod bodies;
 mod client;
+mod failures;
+mod limits;
 mod messages;
 mod origin;
+mod refusals;
 mod stage;

@@ -181,7 +181,7 @@ async fn serve(mut stream: TcpStream, number: usize, notes: &Notes, decide: &Dec
                 let _ = tokio::time::timeout(Duration::from_secs(2), rest).await;
                 return Ok(());
             }
-            Reply::Silence => std::future::pending().await,
+            Reply::Silence => while stream.read(&mut [0; 1024]).await? > 0 {},
         }
     }
 }

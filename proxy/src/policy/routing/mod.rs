@@ -110,6 +110,9 @@ impl<R> Router<R> {
 }
 
 fn allowed(mut methods: Vec<Method>) -> Vec<Method> {
+    if methods.contains(&Method::GET) {
+        methods.push(Method::HEAD);
+    }
     methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     methods.dedup();
     methods
