@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bodies;
+mod cache;
 mod client;
 mod failures;
 mod limits;
 mod messages;
+mod observed;
 mod origin;
 mod refusals;
 mod stage;
