@@ -23,7 +23,7 @@ enum Command {
     /// Run a gateway: clients connect to it, and it sends their requests on to services.
     Gateway(commands::gateway::Arguments),
     /// Run a sidecar beside one copy of a service: registers it and carries its traffic in both directions.
-    Sidecar(commands::sidecar::Arguments),
+    Sidecar(Box<commands::sidecar::Arguments>),
     /// Run a control plane: services, instances, routes and configuration, pushed to gateways and sidecars.
     ControlPlane(commands::control_plane::Arguments),
     /// Say everything that is wrong with configuration files. Exits with 0 when nothing is, else with 78.
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     }
     let outcome = match line.command {
         Command::Gateway(arguments) => commands::gateway::run(arguments),
-        Command::Sidecar(arguments) => commands::sidecar::run(arguments),
+        Command::Sidecar(arguments) => commands::sidecar::run(*arguments),
         Command::ControlPlane(arguments) => commands::control_plane::run(arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Schema(arguments) => commands::schema::run(&arguments),

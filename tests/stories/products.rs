@@ -33,6 +33,10 @@ async fn products_alternate_between_two_instances() {
 
     assert_eq!(alice.get("/products").await.expect(200).as_array().unwrap().len(), 1);
     alice.get("/products/9999").await.expect_problem(404);
+    assert_eq!(demo.admin().get("/readyz").await.status, 200);
+    let metrics = demo.admin().get("/metrics").await;
+    let counted = r#"portreeve_requests_total{plane="gateway",route="products-read",service="products",status="2xx"} 20"#;
+    assert!(String::from_utf8_lossy(&metrics.body).contains(counted), "{metrics:?}");
     alice.post("/products", json!({"name": "", "price": -1, "stock": 1.5})).await.expect_problem(422);
     demo.stop().await;
 }
