@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use super::body::Outgoing;
 use super::forward;
@@ -41,12 +42,20 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr) {
             () = tokio::time::sleep_until(pace.next_look()) => if pace.is_over() {
                 return;
             },
-            _ = stop.wait_for(|stop| *stop), if !draining => {
+            () = stopped(&mut stop), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
     }
+}
+
+/// Waits for the sign to stop, and until what has arrived by then was read: hyper closes a connection at once that
+/// has not brought a request yet.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the server was dropped, which is a sign too.
+    let _ = stop.wait_for(|stop| *stop).await;
+    tokio::task::yield_now().await;
 }
 
 async fn answer(

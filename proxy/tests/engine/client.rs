@@ -32,6 +32,11 @@ impl Client {
     pub(crate) async fn connect(to: SocketAddr) -> Self {
         let stream = limited(TcpStream::connect(to)).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+
+    /// Takes over a connection.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         Self { stream, read: Vec::new() }
     }
 
@@ -65,12 +70,6 @@ impl Client {
     /// The next answer, or `None` when the connection ends before one.
     pub(crate) async fn answer_or_end(&mut self, method: &str) -> Option<Answer> {
         limited(self.read_answer(method)).await
-    }
-
-    /// Everything until the peer closes the connection or breaks it off.
-    pub(crate) async fn rest(mut self) -> Vec<u8> {
-        while limited(self.read_more()).await {}
-        self.read
     }
 
     /// Whether the peer has closed the connection, with nothing more said.

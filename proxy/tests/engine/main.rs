@@ -5,10 +5,13 @@
 mod bodies;
 mod cache;
 mod client;
+mod control;
 mod failures;
 mod limits;
 mod messages;
 mod observed;
 mod origin;
 mod refusals;
+mod reload;
 mod stage;
+mod stopping;
