@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Version};
 
+use crate::policy::headers::is_framed_once;
 use crate::policy::path;
 use crate::rejection::Rejection;
 
@@ -36,7 +37,9 @@ impl Target {
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Rejection::NotServed);
         }
-        check_framing(head)?;
+        if !is_framed_once(&head.headers) {
+            return Err(Rejection::Framing);
+        }
         let mut target = Self::with_authority(authority(head)?)?;
         target.written = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("*"));
         target.path = match path::canonical(target.written.path()).map_err(Rejection::Path)? {
@@ -101,17 +104,6 @@ impl Target {
                 PathAndQuery::try_from(text).ok()
             }
         }
-    }
-}
-
-/// A body in any coding but plain chunks would reach the service as something it was not told of, for the field
-/// that names the coding ends here (RFC 9112, 6.1).
-fn check_framing(head: &Parts) -> Result<(), Rejection> {
-    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        _ => Err(Rejection::Framing),
     }
 }
 

@@ -52,6 +52,21 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a message's end has one reading: no transfer coding, or plain chunks and no length beside them. Another
+/// coding would reach the other side as something it was not told of, for the field that names it ends here
+/// (RFC 9112, 6.1 and 6.3).
+pub fn is_framed_once(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => {
+            coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+                && !headers.contains_key(header::CONTENT_LENGTH)
+        }
+        _ => false,
+    }
+}
+
 /// Takes away every field whose name is one of those.
 pub fn remove_where(headers: &mut HeaderMap, mut goes: impl FnMut(&HeaderName) -> bool) {
     let names: Vec<HeaderName> = headers.keys().filter(|name| goes(name)).cloned().collect();

@@ -13,6 +13,7 @@ use super::body::{BodyEnd, Outgoing, RequestBody};
 use super::upstream::Connection;
 use super::worker::Worker;
 use crate::pipeline::{self, Admission, AttemptFault, Exchange, Verdict};
+use crate::policy::headers::is_framed_once;
 use crate::rejection::Rejection;
 
 /// The answer to one request. Never fails: what goes wrong becomes an answer.
@@ -158,9 +159,8 @@ impl Attempt<'_> {
     async fn send(&mut self, mut connection: Connection, body: &mut ClientBody) -> Result<Sent, Rejection> {
         let request = self.exchange.outbound(self.head, body.take())?;
         Ok(match connection.sender.try_send_request(request).await {
-            // No other protocol was asked for: `Upgrade` ends here.
-            Ok(answer) if answer.status().is_informational() => Sent::Failed(AttemptFault::Broken),
-            Ok(answer) => Sent::Answer((answer, connection)),
+            Ok(answer) if is_usable(&answer) => Sent::Answer((answer, connection)),
+            Ok(_) => Sent::Failed(AttemptFault::Broken),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => {
                     body.put_back(unsent.into_body());
@@ -182,6 +182,12 @@ enum Sent {
     /// The connection was dead before anything was sent; the request is whole.
     Unused,
     Failed(AttemptFault),
+}
+
+/// Whether an answer can be passed on: not a switch to another protocol, which nobody asked for (`Upgrade` ends
+/// here), and with an end that has one reading.
+fn is_usable(answer: &Response<Incoming>) -> bool {
+    !answer.status().is_informational() && is_framed_once(answer.headers())
 }
 
 fn fault_of(error: &hyper::Error, end: BodyEnd) -> AttemptFault {

@@ -7,6 +7,7 @@ mod cache;
 mod client;
 mod control;
 mod failures;
+mod lies;
 mod limits;
 mod messages;
 mod observed;
