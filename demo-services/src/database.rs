@@ -12,7 +12,7 @@ use std::time::Duration;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Connection, Sqlite, Transaction};
 use tokio::time::{Instant, sleep};
 
 /// What a storage trait's method returns: boxed, so that a store is chosen when the service starts.
@@ -50,7 +50,12 @@ impl Database {
             .foreign_keys(true)
             // KiB of page cache for each connection: the services should be small.
             .pragma("cache_size", "-512");
-        let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
+        let pool = |size| {
+            let pool = SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
+            // On a full disk SQLite ends a transaction by itself, and sqlx goes on counting it: such a connection
+            // would refuse every transaction from then on.
+            pool.before_acquire(|idle, _| Box::pin(async move { Ok(!idle.is_in_transaction()) }))
+        };
         let database = Self {
             path,
             writer: pool(1).connect_lazy_with(options.clone()),
@@ -176,7 +181,30 @@ mod tests {
 
     use super::*;
 
-    const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS things (id INTEGER PRIMARY KEY) STRICT;";
+    const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS things (id INTEGER PRIMARY KEY, filling BLOB) STRICT;";
+
+    #[tokio::test]
+    async fn a_full_disk_is_forgotten_when_there_is_room_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(folder.path(), "things", SCHEMA).await.unwrap();
+        for is_full in [true, false] {
+            let mut change = database.begin().await.unwrap();
+            if is_full {
+                // As small as it is: from now on this connection finds the disk full.
+                sqlx::query("PRAGMA max_page_count = 1").execute(&mut *change).await.unwrap();
+            }
+            let large = "INSERT INTO things (filling) VALUES (zeroblob(1000000))";
+            let filled = sqlx::raw_sql(large).execute(&mut *change).await;
+            let done = match filled {
+                Ok(_) => change.commit().await,
+                Err(error) => Err(error),
+            };
+            let fault = done.err().map(|error| database.fault(&error));
+            assert_eq!(fault.is_some(), is_full, "{fault:?}");
+            assert!(fault.is_none_or(|fault| matches!(fault, StorageError::Full { .. })));
+        }
+        database.close().await;
+    }
 
     #[test]
     fn instances_that_start_at_once_on_a_new_file_all_start() {

@@ -11,7 +11,12 @@ pub(crate) fn start(filter: &str) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| Failure::configuration(format!("`--log {filter}` cannot be used: {error}")))?;
     let terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // A line that cannot be written (a full disk, a reader that has gone) is lost. Telling of it on the same
+        // standard error would panic.
+        .log_internal_errors(false);
     match terminal {
         true => log.with_target(false).init(),
         false => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
