@@ -322,7 +322,8 @@ pub fn exposition(plane: &Plane, live: &Live) -> Exposition {
         .iter()
         .map(|route| (Arc::clone(&route.name), Arc::clone(&route.service), Arc::clone(&route.stats)))
         .collect();
-    routes.push(("none".into(), "none".into(), Arc::clone(&plane.unrouted)));
+    // No route can have this name.
+    routes.push(("(none)".into(), "(none)".into(), Arc::clone(&plane.unrouted)));
     Exposition {
         plane: plane.role,
         stats: Arc::clone(&plane.stats),

@@ -26,7 +26,7 @@ pub use kept::{Fill, from_cache};
 use crate::plane::Pinned;
 use crate::policy::auth::Identity;
 use crate::policy::cache::{Asked, Bypass, Lookup, RequestRule, StoredResponse};
-use crate::policy::headers::{self, Forwarding};
+use crate::policy::headers::{self, Forwarding, Peer};
 use crate::policy::routing::{Captures, Match, RequestView};
 use crate::policy::trace::TraceContext;
 use crate::rejection::Rejection;
@@ -75,13 +75,16 @@ enum CacheOutcome {
 impl Exchange {
     /// **begin**: never fails; what is wrong with the request is said by **admit**, so that refusals have a trace
     /// and a log line too. From here on `head` holds no field that ends at this hop, and none that only this hop
-    /// may set: route, token, cache and service all see the same fields.
-    pub fn begin(pinned: Arc<Pinned>, head: &mut request::Parts, peer: IpAddr) -> Self {
+    /// may set but by its own word: route, token, cache and service all see the same fields.
+    pub fn begin(pinned: Arc<Pinned>, head: &mut request::Parts, peer: &Peer) -> Self {
         let (target, mut refused) = match Target::read(head) {
             Ok(target) => (target, None),
             Err(rejection) => (Target::unreadable(), Some(rejection)),
         };
         cleanse(&pinned, &mut head.headers);
+        if pinned.plane.forwarding == Forwarding::Replace {
+            headers::set_forwarded(&mut head.headers, peer, target.authority());
+        }
         let trace =
             TraceContext::from_headers(&head.headers, &pinned.plane.sampler, pinned.plane.propagation);
         let mut route = None;
@@ -93,7 +96,7 @@ impl Exchange {
         }
         Self {
             pinned,
-            peer,
+            peer: peer.address,
             began: SystemTime::now(),
             clock: Instant::now(),
             method: head.method.clone(),
@@ -142,12 +145,9 @@ impl Exchange {
 
     /// Adds what only this hop can say. Done before the cache is asked, so that an answer that varies by one of
     /// these fields is compared by what the service was told.
-    fn dress(&self, route: &Route, fields: &mut HeaderMap) {
+    fn dress(&mut self, route: &Route, fields: &mut HeaderMap) {
         // A host is a must from HTTP/1.1 on (RFC 9112, 3.2), and the service is always asked in 1.1.
         let host = self.target.authority().cloned().or_else(|| HeaderValue::from_str(&route.service).ok());
-        if self.pinned.plane.forwarding == Forwarding::Replace {
-            headers::set_forwarded(fields, self.peer, host.as_ref());
-        }
         if let Some(host) = host {
             fields.insert(header::HOST, host);
         }
@@ -157,6 +157,7 @@ impl Exchange {
             }
         }
         route.request_headers.apply(fields);
+        self.attempts.key = route.balance_by.as_ref().and_then(|name| fields.get(name)).cloned();
     }
 
     fn look_in_cache(&mut self, route: &Route, head: &request::Parts) -> Option<Arc<StoredResponse>> {
@@ -188,10 +189,9 @@ impl Exchange {
         found
     }
 
-    /// How long the route still lets the service take.
-    pub fn time_left(&self) -> Duration {
-        let allowed = self.route_in(&self.pinned).map_or(Duration::ZERO, |route| route.timeout);
-        allowed.saturating_sub(self.clock.elapsed())
+    /// Until when the route lets the service take.
+    pub fn deadline(&self) -> Instant {
+        self.clock + self.route_in(&self.pinned).map_or(Duration::ZERO, |route| route.timeout)
     }
 
     /// The largest request body the route takes, in bytes.

@@ -6,7 +6,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portreeve_config::{AuthRule, Fault, Faults, RouteConfig};
+use http::HeaderName;
+use portreeve_config::{AuthRule, Balance, Fault, Faults, RouteConfig};
 
 use crate::metrics::RouteStats;
 use crate::policy::auth::Authenticator;
@@ -48,6 +49,8 @@ pub struct Route {
     pub response_headers: HeaderChanges,
     /// Whether a token is needed.
     pub needs_token: bool,
+    /// The field whose value picks the instance; each takes its turn when absent.
+    pub balance_by: Option<HeaderName>,
     /// How answers are kept.
     pub cache: Option<CacheRule>,
     /// Tags that a write through this route makes stale.
@@ -200,6 +203,7 @@ impl RouteBuilder<'_> {
             taken(HeaderChanges::compile(&config.response_headers), "response_headers", &mut faults);
         let cache = taken(CacheRule::compile(config, names, needs_token), "", &mut faults).flatten();
         let invalidates = cache::compile_tags("invalidates", &config.invalidates, names, &mut faults);
+        let balance_by = taken(balance_by(&config.balance), "balance", &mut faults).flatten();
         let stats = self.previous.map(|route| Arc::clone(&route.stats));
         faults.into_result(Route {
             name: config.name.as_str().into(),
@@ -208,6 +212,7 @@ impl RouteBuilder<'_> {
             request_headers: request_headers.unwrap_or_default(),
             response_headers: response_headers.unwrap_or_default(),
             needs_token,
+            balance_by,
             cache,
             invalidates,
             timeout: config.timeout.get(),
@@ -231,6 +236,12 @@ impl RouteBuilder<'_> {
             }
         }
     }
+}
+
+fn balance_by(balance: &Balance) -> Result<Option<HeaderName>, Faults> {
+    let Balance::ConsistentHash(field) = balance else { return Ok(None) };
+    let fault = |_| Fault::new("consistent_hash", format!("`{field}` is not a header field's name"));
+    HeaderName::from_bytes(field.as_bytes()).map(Some).map_err(|error| fault(error).into())
 }
 
 fn taken<T>(result: Result<T, Faults>, place: &str, faults: &mut Faults) -> Option<T> {

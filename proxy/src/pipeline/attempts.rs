@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
-use http::{HeaderName, Request, StatusCode, Version, request, response};
+use http::{HeaderName, HeaderValue, Request, StatusCode, Version, request, response};
 
 use super::Exchange;
 use crate::policy::balance::Endpoint;
@@ -48,6 +48,8 @@ pub enum AttemptFault {
 pub(super) struct Attempts {
     pub(super) made: u8,
     turn: Option<usize>,
+    /// What the instance is picked by, where the route does not go by turns.
+    pub(super) key: Option<HeaderValue>,
     tried: Vec<SocketAddr>,
     pub(super) current: Option<Attempt>,
     pub(super) answered_by: Option<SocketAddr>,
@@ -56,7 +58,6 @@ pub(super) struct Attempts {
 pub(super) struct Attempt {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) trace: TraceContext,
-    pub(super) began: SystemTime,
     pub(super) clock: Instant,
 }
 
@@ -69,14 +70,16 @@ impl Exchange {
         let pinned = Arc::clone(&self.pinned);
         let route = self.route_in(&pinned).ok_or(Rejection::NoRoute)?;
         let service = pinned.snapshot.service_of(route);
-        let turn = *self.attempts.turn.get_or_insert_with(|| service.turn());
+        let turn = match &self.attempts.key {
+            Some(key) => service.turn_of(key.as_bytes(), &self.attempts.tried),
+            None => *self.attempts.turn.get_or_insert_with(|| service.turn()),
+        };
         let no_instance = || Rejection::NoInstance(Arc::clone(&route.service));
         let endpoint = service.pick(turn, &self.attempts.tried).ok_or_else(no_instance)?;
         self.attempts.made += 1;
         self.attempts.current = Some(Attempt {
             endpoint: Arc::clone(endpoint),
             trace: self.trace.child(),
-            began: SystemTime::now(),
             clock: Instant::now(),
         });
         Ok(endpoint.address)
@@ -138,7 +141,7 @@ impl Exchange {
         let request = Repeatable { method: &self.method, has_body };
         let route = self.route_in(&self.pinned);
         route.is_some_and(|route| route.retry.allows(failure, self.attempts.made, request))
-            && self.time_left() > Duration::ZERO
+            && Instant::now() < self.deadline()
     }
 
     fn refusal(&self, fault: AttemptFault) -> Rejection {

@@ -49,7 +49,7 @@ impl Exchange {
             context: attempt.trace,
             kind: SpanKind::Client,
             name: self.span_name(),
-            start: attempt.began,
+            start: self.began + attempt.clock.saturating_duration_since(self.clock),
             duration: attempt.clock.elapsed(),
             error,
             attributes,

@@ -1,14 +1,19 @@
-//! Which instance of a service takes the next attempt: strict round robin over those in order, with instances
-//! that just failed set aside for a while.
+//! Which instance of a service takes the next attempt: strict round robin over those in order, or the one a key
+//! belongs to; instances that just failed are set aside for a while.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+use pingora_ketama::{Bucket, Continuum};
 
 /// The shortest and the longest time an instance is set aside after connections to it failed.
 const ASIDE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// How many points of the ring are looked at for each instance; each stands there at 160 of them.
+const WALK: usize = 32;
 
 /// A service and the instances that take its requests.
 pub struct Service {
@@ -19,6 +24,8 @@ pub struct Service {
     /// One counter for all workers: what people expect of round robin is that calls alternate, whichever
     /// thread carries them.
     rotation: Arc<AtomicUsize>,
+    /// Where keys belong; made when a route first asks.
+    ring: OnceLock<Continuum>,
 }
 
 /// One instance as the balancer sees it. Lives on across reloads for as long as its address is listed.
@@ -63,6 +70,33 @@ impl Service {
             name: name.into(),
             endpoints: endpoints.collect(),
             rotation: previous.map(|service| Arc::clone(&service.rotation)).unwrap_or_default(),
+            ring: OnceLock::new(),
+        }
+    }
+
+    /// The turn of the instance that `key` belongs to, by consistent hashing (ketama): of those that are neither
+    /// set aside nor `tried` the first one on the ring, so that the keys of an instance that fails spread over
+    /// all others. The instance the key really belongs to when there is no other.
+    pub fn turn_of(&self, key: &[u8], tried: &[SocketAddr]) -> usize {
+        if self.endpoints.is_empty() {
+            return 0;
+        }
+        let ring = self.ring.get_or_init(|| {
+            let buckets: Vec<Bucket> = self.endpoints.iter().map(|one| Bucket::new(one.address, 1)).collect();
+            Continuum::new(&buckets)
+        });
+        let number =
+            |address: &SocketAddr| self.endpoints.binary_search_by_key(address, |one| one.address).ok();
+        let in_order = |number: &usize| {
+            let endpoint = &self.endpoints[*number];
+            !endpoint.is_aside() && !tried.contains(&endpoint.address)
+        };
+        let mut owners = ring.node_iter(key).filter_map(number);
+        let owner = owners.next().unwrap_or(0);
+        match in_order(&owner) {
+            true => owner,
+            // The ring has no end: it is walked far enough to have met every instance.
+            false => owners.take(WALK * self.endpoints.len()).find(in_order).unwrap_or(owner),
         }
     }
 
@@ -123,7 +157,7 @@ impl Endpoint {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
 
     use super::*;
 
@@ -155,6 +189,34 @@ mod tests {
         assert!(!ports(&service, 6).contains(&2));
         service.endpoints[1].succeeded();
         assert!(ports(&service, 6).contains(&2));
+    }
+
+    #[test]
+    fn a_key_stays_where_it_belongs_and_few_move() {
+        let service = Service::new("products", specs(&[1, 2, 3, 4]), None);
+        let keys: Vec<String> = (0..1000).map(|number| format!("user-{number}")).collect();
+        let owner = |service: &Service, key: &str, tried: &[SocketAddr]| {
+            service.pick(service.turn_of(key.as_bytes(), tried), tried).unwrap().address.port()
+        };
+        let before: Vec<u16> = keys.iter().map(|key| owner(&service, key, &[])).collect();
+        for port in 1..=4 {
+            let share = before.iter().filter(|owner| **owner == port).count();
+            assert!((150..350).contains(&share), "{share} of 1000 keys belong to {port}");
+        }
+        let fewer = Service::new("products", specs(&[1, 2, 4]), Some(&service));
+        let mut heirs = std::collections::BTreeSet::new();
+        for (key, before) in keys.iter().zip(&before) {
+            let after = owner(&fewer, key, &[]);
+            match before {
+                3 => heirs.insert(after),
+                stays => after == *stays || panic!("{key} moved from {stays} to {after}"),
+            };
+            // A retry goes where the key would belong without the instance that was tried.
+            let tried = [SocketAddr::from(([127, 0, 0, 1], 3))];
+            assert_eq!(owner(&service, key, &tried), after, "{key}");
+        }
+        assert_eq!(heirs.len(), 3, "the keys of an instance that is gone spread over all others");
+        assert_eq!(Service::new("none", Vec::new(), None).turn_of(b"key", &[]), 0);
     }
 
     #[test]

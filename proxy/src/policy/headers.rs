@@ -5,20 +5,6 @@ use std::net::IpAddr;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use portreeve_config::{Fault, Faults, HeaderOps};
 
-/// Fields that belong to one connection and are never passed on (RFC 9110, 7.6.1).
-const HOP_BY_HOP: [HeaderName; 10] = [
-    header::CONNECTION,
-    HeaderName::from_static("http2-settings"),
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-];
-
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -47,9 +33,24 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
+    remove_where(headers, is_of_one_connection);
+}
+
+/// Fields that belong to one connection and are never passed on (RFC 9110, 7.6.1).
+fn is_of_one_connection(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
 /// Whether a message's end has one reading: no transfer coding, or plain chunks and no length beside them. Another
@@ -89,12 +90,27 @@ pub fn is_about_origin(name: &HeaderName) -> bool {
     begins_with(b"x-forwarded-") || text == b"forwarded" || (text.len() == 9 && begins_with(b"x-real-ip"))
 }
 
-/// Says where the request came from: the client's address, and what it called this gateway.
-pub fn set_forwarded(headers: &mut HeaderMap, peer: IpAddr, host: Option<&HeaderValue>) {
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    if let Ok(peer) = HeaderValue::from_str(&peer.to_canonical().to_string()) {
-        headers.insert(FORWARDED_FOR, peer);
+/// A client's address, and the same as a header field's value: made once for all requests of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The address; an IPv4 one is never wrapped in IPv6.
+    pub address: IpAddr,
+    text: HeaderValue,
+}
+
+impl From<IpAddr> for Peer {
+    fn from(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        // The text of an address is plain ASCII.
+        let text = HeaderValue::try_from(address.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+        Self { address, text }
     }
+}
+
+/// Says where the request came from: the client's address, and what it called this gateway.
+pub fn set_forwarded(headers: &mut HeaderMap, peer: &Peer, host: Option<&HeaderValue>) {
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(FORWARDED_FOR, peer.text.clone());
     if let Some(host) = host {
         headers.insert(FORWARDED_HOST, host.clone());
     }

@@ -17,20 +17,27 @@ use super::body::Outgoing;
 use super::forward;
 use super::pace::{Busy, Pace, PacedStream};
 use super::worker::Worker;
+use crate::policy::headers::Peer;
 
 /// hyper's own lower bound for its read buffer.
 const MIN_BUFFER: usize = 8 * 1024;
+/// hyper's own limit for the fields of a head.
+const MAX_FIELDS: usize = 100;
 
 /// Serves one connection to its end.
 pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr) {
     let _ = stream.set_nodelay(true);
     let pace = Rc::new(Pace::new(&worker.limits));
-    let service = service_fn(|request: Request<Incoming>| answer(&worker, &pace, peer, request));
+    let peer = Peer::from(peer);
+    let service = service_fn(|request: Request<Incoming>| answer(&worker, &pace, &peer, request));
     let buffer = usize::try_from(worker.limits.header_bytes.get()).unwrap_or(usize::MAX).max(MIN_BUFFER);
-    let connection = http1::Builder::new()
-        .max_buf_size(buffer)
-        .max_headers(worker.limits.header_count)
-        .serve_connection(PacedStream::new(stream, Rc::clone(&pace)), service);
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(buffer);
+    // Said only where it differs: hyper would fill a table of that size for every request.
+    if worker.limits.header_count != MAX_FIELDS {
+        builder.max_headers(worker.limits.header_count);
+    }
+    let connection = builder.serve_connection(PacedStream::new(stream, Rc::clone(&pace)), service);
     let mut connection = pin!(connection);
     let mut stop = worker.stop.clone();
     let mut draining = false;
@@ -61,7 +68,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn answer(
     worker: &Rc<Worker>,
     pace: &Rc<Pace>,
-    peer: IpAddr,
+    peer: &Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Infallible> {
     let busy = Busy::begin(pace);

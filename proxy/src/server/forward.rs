@@ -1,7 +1,7 @@
 //! Carries one request through the pipeline: asks each verb in turn, and does between them the I/O they decide on.
 
 use std::cell::Cell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -13,14 +13,14 @@ use super::body::{BodyEnd, Outgoing, RequestBody};
 use super::upstream::Connection;
 use super::worker::Worker;
 use crate::pipeline::{self, Admission, AttemptFault, Exchange, Verdict};
-use crate::policy::headers::is_framed_once;
+use crate::policy::headers::{Peer, is_framed_once};
 use crate::rejection::Rejection;
 
 /// The answer to one request. Never fails: what goes wrong becomes an answer.
 pub(super) async fn answer(
     worker: &Rc<Worker>,
     request: Request<Incoming>,
-    peer: IpAddr,
+    peer: &Peer,
 ) -> Response<Outgoing> {
     let (mut head, body) = request.into_parts();
     let mut exchange = Exchange::begin(worker.pin(), &mut head, peer);
@@ -70,7 +70,8 @@ async fn forward(
     loop {
         let address = exchange.choose()?;
         let mut attempt = Attempt { worker, exchange, head: &head, address };
-        let outcome = match tokio::time::timeout(attempt.exchange.time_left(), attempt.run(&mut body)).await {
+        let deadline = attempt.exchange.deadline().into();
+        let outcome = match tokio::time::timeout_at(deadline, attempt.run(&mut body)).await {
             Ok(outcome) => outcome?,
             Err(_) if body.end.get() == BodyEnd::UnderWay => Err(AttemptFault::BodyLate),
             Err(_) => Err(AttemptFault::TimedOut),

@@ -17,7 +17,8 @@ use tokio::net::TcpStream;
 /// request; this one is looked at when it may have passed, and moved on when it has not.
 pub(super) struct Pace {
     waiting_since: Cell<Instant>,
-    /// When the first byte of a head came that is not whole yet.
+    /// Some bytes of a head have come; and since when that is known, for a clock is only read at a look.
+    head_begun: Cell<bool>,
     head_since: Cell<Option<Instant>>,
     /// Since when the client takes nothing of what is written to it.
     stuck_since: Cell<Option<Instant>>,
@@ -31,6 +32,7 @@ impl Pace {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             waiting_since: Cell::new(Instant::now()),
+            head_begun: Cell::new(false),
             head_since: Cell::new(None),
             stuck_since: Cell::new(None),
             requests_in_flight: Cell::new(0),
@@ -46,9 +48,9 @@ impl Pace {
             return Some(since + self.idle_timeout);
         }
         match (self.requests_in_flight.get(), self.head_since.get()) {
+            (0, _) if !self.had_request.get() => Some(self.waiting_since.get() + self.header_timeout),
             (0, Some(since)) => Some(since + self.header_timeout),
-            (0, None) if self.had_request.get() => Some(self.waiting_since.get() + self.idle_timeout),
-            (0, None) => Some(self.waiting_since.get() + self.header_timeout),
+            (0, None) => Some(self.waiting_since.get() + self.idle_timeout),
             _ => None,
         }
     }
@@ -59,14 +61,16 @@ impl Pace {
         self.deadline().map_or(soon, |deadline| deadline.min(soon)).into()
     }
 
+    /// Whether the client's time is up.
     pub(super) fn is_over(&self) -> bool {
+        if self.head_begun.get() && self.head_since.get().is_none() {
+            self.head_since.set(Some(Instant::now()));
+        }
         self.deadline().is_some_and(|deadline| deadline <= Instant::now())
     }
 
     fn heard(&self) {
-        if self.requests_in_flight.get() == 0 && self.head_since.get().is_none() {
-            self.head_since.set(Some(Instant::now()));
-        }
+        self.head_begun.set(self.requests_in_flight.get() == 0);
     }
 
     fn wrote(&self, is_stuck: bool) {
@@ -84,6 +88,7 @@ pub(super) struct Busy(Rc<Pace>);
 impl Busy {
     pub(super) fn begin(pace: &Rc<Pace>) -> Self {
         pace.requests_in_flight.set(pace.requests_in_flight.get() + 1);
+        pace.head_begun.set(false);
         pace.head_since.set(None);
         pace.had_request.set(true);
         Self(Rc::clone(pace))

@@ -29,7 +29,7 @@ async fn counters_add_up() {
     let requests = "portreeve_requests_total";
     assert_eq!(metric(admin, requests, &["route=\"all\"", "service=\"s\"", "status=\"2xx\""]).await, 7.0);
     assert_eq!(metric(admin, requests, &["route=\"all\"", "status=\"5xx\""]).await, 3.0);
-    assert_eq!(metric(admin, requests, &["route=\"none\"", "status=\"4xx\""]).await, 1.0);
+    assert_eq!(metric(admin, requests, &["route=\"(none)\"", "status=\"4xx\""]).await, 1.0);
     assert_eq!(metric(admin, "portreeve_request_duration_seconds_count", &[]).await, 11.0);
     assert_eq!(metric(admin, "portreeve_request_duration_seconds_bucket", &["le=\"+Inf\""]).await, 11.0);
     let text = scrape(admin).await;

@@ -28,7 +28,8 @@ async fn what_is_in_flight_is_finished_and_nothing_new_is_taken() {
         false => Reply::Keep(ok("ok")),
     })
     .await;
-    let gateway = before(&origin).await;
+    // One worker, so that what one connection shows is true of all.
+    let gateway = start(with(config(&[&origin], everything()), "workers", json!(1))).await;
     let (address, admin) = (gateway.address(), gateway.admin_address());
     let mut idle = Client::connect(address).await;
     assert_eq!(idle.get("/").await.status, 200);
