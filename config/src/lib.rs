@@ -33,8 +33,8 @@ pub use gateway::{
 pub use load::{Document, Kind, LoadError, check_json, load_document, load_file, parse_document, parse_json};
 pub use render::{Content, PlacedFault};
 pub use route::{
-    AuthRule, CacheShare, HeaderMatch, HeaderOps, MethodName, Presence, RetryConfig, RetryOn, Rewrite,
-    RouteCache, RouteConfig, RouteMatch,
+    AuthRule, Balance, CacheShare, HeaderMatch, HeaderOps, MethodName, Presence, RetryConfig, RetryOn,
+    Rewrite, RouteCache, RouteConfig, RouteMatch,
 };
 pub use schema::schema;
 pub use sidecar::{ReadyCheck, SidecarConfig};

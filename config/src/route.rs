@@ -39,6 +39,9 @@ pub struct RouteConfig {
     /// Cache tags that a request through this route makes stale, such as `order:{id}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub invalidates: Vec<String>,
+    /// Which of the service's instances takes a request.
+    #[serde(default, skip_serializing_if = "Balance::is_round_robin")]
+    pub balance: Balance,
     /// How long the service may take until its answer's head is there, all attempts together.
     #[serde(default = "default_timeout")]
     pub timeout: Period,
@@ -207,6 +210,26 @@ pub enum CacheShare {
     Everyone,
     /// Only the subject it was first made for (issuer and `sub` of the token are part of the key).
     PerSubject,
+}
+
+/// Which instance takes a request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// Each in turn.
+    #[default]
+    RoundRobin,
+    /// The one that the value of this request header field belongs to: equal values meet the same instance, and
+    /// when instances come or go only the share of the one that came or went moves. A request without the field
+    /// takes its turn.
+    ConsistentHash(String),
+}
+
+impl Balance {
+    /// Whether it is the default.
+    pub fn is_round_robin(&self) -> bool {
+        *self == Self::RoundRobin
+    }
 }
 
 /// When an attempt is repeated on another instance.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::path::{self, Template};
 use super::{address, headers, names, process};
-use crate::{AuthRule, Fault, Faults, HeaderMatch, MethodName, RouteCache, RouteConfig, RouteMatch, suggest};
+use crate::{
+    AuthRule, Balance, Fault, Faults, HeaderMatch, MethodName, RouteCache, RouteConfig, RouteMatch, suggest,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
@@ -25,6 +27,9 @@ pub(super) fn faults(route: &RouteConfig, services: Option<&BTreeSet<String>>) -
     faults.add("response_headers", headers::changes(&route.response_headers));
     if let Some(kept) = &route.cache {
         faults.add("cache", cache(kept, route, template));
+    }
+    if let Balance::ConsistentHash(field) = &route.balance {
+        faults.add("balance.consistent_hash", headers::name(field));
     }
     faults.add("invalidates", tags(&route.invalidates, template));
     faults.add("timeout", process::longer_than_nothing(route.timeout, DAY));

@@ -73,7 +73,7 @@ fn the_shipped_control_plane_is_the_shop() {
     assert_eq!(seed.config["products"]["default"]["low-stock"], "5");
     let open = seed.routes.iter().filter(|route| route.auth == Some(AuthRule::None));
     let open: Vec<_> = open.map(|route| &*route.name).collect();
-    assert_eq!(open, ["auth", "users-create", "users-login"]);
+    assert_eq!(open, ["auth-sign-in", "auth-discovery", "users-create", "users-login"]);
     let share = |name: &str| {
         let route = seed.routes.iter().find(|route| route.name == name).unwrap();
         route.cache.as_ref().map(|cache| cache.share)

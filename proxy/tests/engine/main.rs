@@ -2,6 +2,7 @@
 //! between them. What is proved here is what a client and an origin can see.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod balance;
 mod bodies;
 mod cache;
 mod client;
