@@ -21,5 +21,14 @@ pub(crate) fn start(filter: &str) -> Result<(), Failure> {
         true => log.with_target(false).init(),
         false => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
     }
+    // One line in the log like every other, where it is looked for.
+    std::panic::set_hook(Box::new(|fault| {
+        let place = fault.location().map(ToString::to_string);
+        tracing::error!(
+            place,
+            "panicked, which is a fault of Portreeve: {}",
+            fault.payload_as_str().unwrap_or("")
+        );
+    }));
     Ok(())
 }

@@ -132,6 +132,9 @@ impl Publisher {
     /// Queues `commits` for every watcher. Called with the model locked, so that no snapshot is taken between
     /// a change to the model and its place in the queues.
     pub(crate) fn publish(&self, model: &Model, commits: &[Commit]) {
+        // First, for a node may have a change in force before the last watcher has it queued, and what it
+        // acknowledges counts only up to here.
+        self.revision.store(model.revision, Ordering::Release);
         let watchers = self.lock();
         for commit in commits {
             let mut frames = ChangeFrames::new(commit, model);
@@ -143,7 +146,6 @@ impl Publisher {
                 watcher.queue.push_change(line);
             }
         }
-        self.revision.store(model.revision, Ordering::Release);
     }
 
     /// The watcher acknowledges everything up to `revision`.
@@ -255,5 +257,43 @@ impl Watcher {
 
     fn told(&self) -> MutexGuard<'_, Arc<Values>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    fn peer(number: u64) -> Peer {
+        Peer { node: number.to_string().into(), kind: NodeKind::Gateway, scope: None }
+    }
+
+    #[test]
+    fn an_acknowledgement_counts_while_others_are_still_being_told() {
+        const CHANGES: Revision = 200;
+        let publisher = Publisher::new(0);
+        let watchers: Vec<_> = (0..256).map(|number| publisher.join(peer(number))).collect();
+        watchers.iter().for_each(|watcher| watcher.queue.begin_snapshot());
+        let first = &watchers[0];
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                for revision in 1..=CHANGES {
+                    runtime.block_on(first.queue.next());
+                    publisher.acknowledge(first, revision);
+                }
+            });
+            for revision in 1..=CHANGES {
+                let model = Model { revision, ..Model::default() };
+                publisher.publish(&model, &[Commit { revision, records: Vec::new() }]);
+                let began = std::time::Instant::now();
+                while first.progress().acknowledged < revision {
+                    assert!(began.elapsed() < Duration::from_secs(10), "{revision} was not counted");
+                    std::thread::yield_now();
+                }
+            }
+        });
     }
 }

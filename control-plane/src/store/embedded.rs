@@ -1,8 +1,11 @@
 //! The store in one file of its own (redb): for a control plane that needs nothing beside it.
 //! Values are JSON, so that a field added later needs no migration; `meta.format` guards what does.
 
+mod tables;
+
 use std::fs;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,12 +13,12 @@ use portreeve_config::RouteConfig;
 use portreeve_config::wire::Instance;
 use redb::{
     Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
-    StorageError, Table, TableDefinition, TableError, WriteTransaction,
+    StorageError, TableDefinition, TableError,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Commit, Contents, LayerKey, Record, Store, StoreError, Values, Versioned};
+use self::tables::{INSTANCES, LAYERS, META, ROUTES, SERVICES, Tables};
+use super::{Commit, Contents, LayerKey, Store, StoreError, Values, Versioned};
 
 /// The newest layout this build reads and the one it writes.
 const FORMAT: u64 = 1;
@@ -23,12 +26,6 @@ const FORMAT: u64 = 1;
 const FILE: &str = "control-plane.redb";
 /// The database is small and read once, so a small cache does.
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
-
-const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
-const ROUTES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("routes");
-const SERVICES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("services");
-const INSTANCES: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("instances");
-const LAYERS: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("config");
 
 /// One database file, held open and locked.
 #[derive(Debug)]
@@ -47,7 +44,17 @@ impl EmbeddedStore {
         if !path.exists() {
             create(folder, &path)?;
         }
-        let database = open_file(&path)?;
+        let database = guarded(&path, || {
+            let mut database = open_file(&path)?;
+            // Every page now, rather than in the middle of a write that comes to a damaged one.
+            match database.check_integrity() {
+                Ok(_) => Ok(database),
+                Err(DatabaseError::Storage(StorageError::Corrupted(problem))) => {
+                    Err(StoreError::Corrupt { path: path.clone(), problem })
+                }
+                Err(fault) => Err(failed(&path, fault.into())),
+            }
+        })?;
         Ok(Self { path, database: Some(database) })
     }
 
@@ -75,19 +82,35 @@ impl EmbeddedStore {
 impl Store for EmbeddedStore {
     fn load(&mut self) -> Result<Contents, StoreError> {
         let path = self.path.clone();
-        let read = self.database()?.begin_read().map_err(|fault| failed(&path, fault.into()))?;
-        Loader { path: &path, read }.contents()
+        guarded(&path, || {
+            let read = self.database()?.begin_read().map_err(|fault| failed(&path, fault.into()))?;
+            Loader { path: &path, read }.contents()
+        })
     }
 
     fn commit(&mut self, commits: &[Commit]) -> Result<(), StoreError> {
-        self.database()?;
-        let written = self.write(commits);
-        written.map_err(|fault| {
+        let path = self.path.clone();
+        let written = guarded(&path, || {
+            self.database()?;
+            self.write(commits).map_err(|fault| failed(&path, fault))
+        });
+        if written.is_err() {
             // Closing now drops what redb still holds in memory of the failed write.
             self.database = None;
-            failed(&self.path, fault)
-        })
+        }
+        written
     }
+}
+
+/// Does `work` on the database. Where redb comes to a page that makes no sense it may panic: that is damage, told
+/// as such.
+fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(StoreError::Corrupt {
+            path: path.to_owned(),
+            problem: "its pages contradict each other".to_owned(),
+        })
+    })
 }
 
 /// Makes a new database under another name first: a file of the right name is always a whole one, so an
@@ -170,70 +193,6 @@ fn failed(path: &Path, fault: redb::Error) -> StoreError {
     }
 }
 
-/// The tables of one write transaction.
-struct Tables<'txn> {
-    meta: Table<'txn, &'static str, u64>,
-    routes: Table<'txn, &'static str, &'static [u8]>,
-    services: Table<'txn, &'static str, &'static [u8]>,
-    instances: Table<'txn, (&'static str, &'static str), &'static [u8]>,
-    layers: Table<'txn, (&'static str, &'static str), &'static [u8]>,
-}
-
-impl<'txn> Tables<'txn> {
-    fn open(transaction: &'txn WriteTransaction) -> Result<Self, redb::Error> {
-        Ok(Self {
-            meta: transaction.open_table(META)?,
-            routes: transaction.open_table(ROUTES)?,
-            services: transaction.open_table(SERVICES)?,
-            instances: transaction.open_table(INSTANCES)?,
-            layers: transaction.open_table(LAYERS)?,
-        })
-    }
-
-    fn put(&mut self, commit: &Commit) -> Result<(), redb::Error> {
-        let revision = commit.revision;
-        self.meta.insert("revision", revision)?;
-        for record in &commit.records {
-            match record {
-                Record::Route { name, value } => {
-                    let value = value.as_ref().map(|value| Versioned { revision, value });
-                    set(&mut self.routes, name.as_str(), value.as_ref())?;
-                    self.meta.insert("routes_revision", revision)?;
-                }
-                Record::Service { name, known } => {
-                    set(&mut self.services, name.as_str(), known.then_some(&revision))?;
-                }
-                Record::Instance { key, value } => {
-                    set(&mut self.instances, (key.service.as_str(), key.id.as_str()), value.as_ref())?;
-                }
-                Record::Layer { key, value } => {
-                    let value = value.as_ref().map(|value| Versioned { revision, value });
-                    let name = (key.application.as_str(), key.profile.as_str());
-                    set(&mut self.layers, name, value.as_ref())?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn set<'k, K: Key + 'static>(
-    table: &mut Table<'_, K, &'static [u8]>,
-    key: impl std::borrow::Borrow<K::SelfType<'k>>,
-    value: Option<&impl Serialize>,
-) -> Result<(), redb::Error> {
-    match value {
-        Some(value) => {
-            let text = serde_json::to_vec(value).map_err(io::Error::other)?;
-            table.insert(key, text.as_slice())?;
-        }
-        None => {
-            table.remove(key)?;
-        }
-    }
-    Ok(())
-}
-
 /// Reads one transaction's view of the whole database.
 struct Loader<'a> {
     path: &'a Path,
@@ -313,6 +272,22 @@ mod tests {
             left_behind(folder.path(), format);
             let fault = EmbeddedStore::open(folder.path()).unwrap_err();
             assert!(fault.to_string().contains("another program"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_file_damaged_anywhere_is_refused_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(EmbeddedStore::open(folder.path()).unwrap());
+        let file = folder.path().join(FILE);
+        let whole = fs::read(&file).unwrap();
+        // The header, everything behind it (which redb does not come back from by itself), and all of it.
+        for damage in [0..4096, 4096..whole.len(), 0..whole.len()] {
+            let mut damaged = whole.clone();
+            damaged[damage.clone()].fill(0x5a);
+            fs::write(&file, &damaged).unwrap();
+            let fault = EmbeddedStore::open(folder.path()).unwrap_err();
+            assert!(matches!(fault, StoreError::Corrupt { .. }), "{damage:?}: {fault}");
         }
     }
 
