@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use portreeve_config::Fault;
@@ -212,11 +213,11 @@ async fn a_watcher_that_does_not_read_costs_no_more_than_its_queue() {
     let mut seen = slow.snapshot().await;
     // Much more than what a queue and two sockets hold, and written long before the 5 s after which a node that
     // takes nothing counts as gone.
-    let large = "x".repeat(150_000);
+    let mut values: BTreeMap<_, _> = (0..7).map(|key| (format!("large-{key}"), "x".repeat(60_000))).collect();
     let mut last = 0;
     for round in 0..60 {
-        let values = json!({"round": round.to_string(), "large": large, "more": large, "most": large});
-        last = plane.put("/v1/config/orders/default", values).await.revision();
+        values.insert("round".to_owned(), round.to_string());
+        last = plane.put("/v1/config/orders/default", json!(values)).await.revision();
     }
     // It reads again: a snapshot in place of what did not fit, and nothing between it and the newest is lost.
     slow.follow(&mut seen, |seen| seen.revision == last).await;
