@@ -212,9 +212,11 @@ pub struct Limits {
     pub header_bytes: ByteSize,
     /// The number of header fields.
     pub header_count: usize,
-    /// How long a client may take to send a request's head.
+    /// How long a client may take to send a request's head. Looked at now and then, so that it may be up to twice
+    /// as long on a connection that has carried requests before.
     pub header_timeout: Period,
-    /// How long a client's connection may be idle between two requests.
+    /// How long a client's connection may be idle between two requests, and how long a client may take nothing of
+    /// an answer that is there for it.
     pub idle_timeout: Period,
     /// Connections from clients at one time, over all workers.
     pub connections: usize,

@@ -48,129 +48,78 @@ pub enum Rejection {
     SlowBody,
 }
 
-/// What one row of the table says.
-struct Row {
-    status: StatusCode,
-    /// One word for metrics and the access log.
-    reason: &'static str,
-    detail: Cow<'static, str>,
-    /// The error type of `Proxy-Status` (RFC 9209, 2.3), where one fits.
-    proxy_error: Option<&'static str>,
-}
+/// Status, word for metrics and the access log, and the error type of `Proxy-Status` (RFC 9209, 2.3) where one fits.
+type Row = (StatusCode, &'static str, Option<&'static str>);
 
 impl Rejection {
     fn row(&self) -> Row {
-        let row = |status, reason, detail: Cow<'static, str>, proxy_error| Row {
-            status,
-            reason,
-            detail,
-            proxy_error,
-        };
+        const UNREADABLE: Option<&str> = Some("http_request_error");
+        match self {
+            Self::Path(_) => (StatusCode::BAD_REQUEST, "path", UNREADABLE),
+            Self::Host => (StatusCode::BAD_REQUEST, "host", UNREADABLE),
+            Self::Framing => (StatusCode::BAD_REQUEST, "framing", UNREADABLE),
+            Self::BrokenBody => (StatusCode::BAD_REQUEST, "broken_body", UNREADABLE),
+            Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "slow_body", UNREADABLE),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", UNREADABLE),
+            Self::NotServed => {
+                (StatusCode::NOT_IMPLEMENTED, "method_not_served", Some("http_request_denied"))
+            }
+            Self::NoRoute => (StatusCode::NOT_FOUND, "no_route", None),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method", None),
+            Self::Auth(fault) if fault.is_ours() => {
+                (StatusCode::SERVICE_UNAVAILABLE, "keys_unavailable", None)
+            }
+            Self::Auth(_) => (StatusCode::UNAUTHORIZED, "token", None),
+            Self::NoInstance(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "no_instance", Some("destination_unavailable"))
+            }
+            Self::NotConnected(_) => (StatusCode::BAD_GATEWAY, "not_connected", Some("connection_refused")),
+            Self::Reset(_) => (StatusCode::BAD_GATEWAY, "reset", Some("connection_terminated")),
+            Self::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "timed_out", Some("http_response_timeout")),
+            Self::Broken(_) => (StatusCode::BAD_GATEWAY, "broken", Some("http_protocol_error")),
+        }
+    }
+
+    /// What the client is told.
+    fn detail(&self) -> Cow<'static, str> {
         let of = |service: &str, rest: &str| Cow::Owned(format!("The service `{service}` {rest}."));
         match self {
-            Self::Path(fault) => {
-                row(StatusCode::BAD_REQUEST, "path", sentence(&fault.to_string()), Some("http_request_error"))
-            }
-            Self::Host => row(
-                StatusCode::BAD_REQUEST,
-                "host",
-                "Exactly one valid `Host` is required.".into(),
-                Some("http_request_error"),
-            ),
-            Self::Framing => row(
-                StatusCode::BAD_REQUEST,
-                "framing",
-                "The only transfer coding that is understood is `chunked`, once.".into(),
-                Some("http_request_error"),
-            ),
-            Self::NotServed => row(
-                StatusCode::NOT_IMPLEMENTED,
-                "method_not_served",
-                "CONNECT and TRACE are not served here.".into(),
-                Some("http_request_denied"),
-            ),
-            Self::NoRoute => {
-                row(StatusCode::NOT_FOUND, "no_route", "No route takes this request.".into(), None)
-            }
-            Self::MethodNotAllowed(_) => row(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method",
-                "This path is known, but not with this method.".into(),
-                None,
-            ),
-            Self::Auth(fault) if fault.is_ours() => {
-                row(StatusCode::SERVICE_UNAVAILABLE, "keys_unavailable", sentence(fault.description()), None)
-            }
-            Self::Auth(fault) => row(StatusCode::UNAUTHORIZED, "token", sentence(fault.description()), None),
-            Self::TooLarge { limit } => row(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                format!("This route takes bodies of up to {limit} bytes.").into(),
-                Some("http_request_error"),
-            ),
-            Self::NoInstance(service) => row(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "no_instance",
-                of(service, "has no instance that takes requests"),
-                Some("destination_unavailable"),
-            ),
-            Self::NotConnected(service) => row(
-                StatusCode::BAD_GATEWAY,
-                "not_connected",
-                of(service, "could not be connected to"),
-                Some("connection_refused"),
-            ),
-            Self::Reset(service) => row(
-                StatusCode::BAD_GATEWAY,
-                "reset",
-                of(service, "closed the connection before it answered"),
-                Some("connection_terminated"),
-            ),
-            Self::TimedOut(service) => row(
-                StatusCode::GATEWAY_TIMEOUT,
-                "timed_out",
-                of(service, "did not answer in time"),
-                Some("http_response_timeout"),
-            ),
-            Self::Broken(service) => row(
-                StatusCode::BAD_GATEWAY,
-                "broken",
-                of(service, "sent no valid answer"),
-                Some("http_protocol_error"),
-            ),
-            Self::BrokenBody => row(
-                StatusCode::BAD_REQUEST,
-                "broken_body",
-                "The request's body is malformed or ended early.".into(),
-                Some("http_request_error"),
-            ),
-            Self::SlowBody => row(
-                StatusCode::REQUEST_TIMEOUT,
-                "slow_body",
-                "The request's body did not come in time.".into(),
-                Some("http_request_error"),
-            ),
+            Self::Path(fault) => sentence(&fault.to_string()),
+            Self::Host => "Exactly one valid `Host` is required.".into(),
+            Self::Framing => "The only transfer coding that is understood is `chunked`, once.".into(),
+            Self::BrokenBody => "The request's body is malformed or ended early.".into(),
+            Self::SlowBody => "The request's body did not come in time.".into(),
+            Self::TooLarge { limit } => format!("This route takes bodies of up to {limit} bytes.").into(),
+            Self::NotServed => "CONNECT and TRACE are not served here.".into(),
+            Self::NoRoute => "No route takes this request.".into(),
+            Self::MethodNotAllowed(_) => "This path is known, but not with this method.".into(),
+            Self::Auth(fault) => sentence(fault.description()),
+            Self::NoInstance(service) => of(service, "has no instance that takes requests"),
+            Self::NotConnected(service) => of(service, "could not be connected to"),
+            Self::Reset(service) => of(service, "closed the connection before it answered"),
+            Self::TimedOut(service) => of(service, "did not answer in time"),
+            Self::Broken(service) => of(service, "sent no valid answer"),
         }
     }
 
     /// One word for metrics and the access log.
     pub fn reason(&self) -> &'static str {
-        self.row().reason
+        self.row().1
     }
 
     /// The status the client gets.
     pub fn status(&self) -> StatusCode {
-        self.row().status
+        self.row().0
     }
 
     /// The whole answer: problem details (RFC 9457) and the fields that belong to the status.
     pub fn answer(&self, from: &Speaker<'_>) -> (StatusCode, HeaderMap, String) {
-        let row = self.row();
+        let (status, reason, proxy_error) = self.row();
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         self.status_fields(from, &mut headers);
-        if let Some(error) = row.proxy_error {
+        if let Some(error) = proxy_error {
             let text = format!("{}; error={error}", from.proxy);
             headers.extend(
                 HeaderValue::try_from(text)
@@ -180,13 +129,13 @@ impl Rejection {
         }
         let body = serde_json::json!({
             "type": "about:blank",
-            "title": row.status.canonical_reason().unwrap_or("Error"),
-            "status": row.status.as_u16(),
-            "detail": row.detail,
-            "reason": row.reason,
+            "title": status.canonical_reason().unwrap_or("Error"),
+            "status": status.as_u16(),
+            "detail": self.detail(),
+            "reason": reason,
             "trace_id": from.trace_id,
         });
-        (row.status, headers, body.to_string())
+        (status, headers, body.to_string())
     }
 
     fn status_fields(&self, from: &Speaker<'_>, headers: &mut HeaderMap) {

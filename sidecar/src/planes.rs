@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portreeve_config::{
-    ByteSize, Faults, HeaderOps, Period, RetryConfig, RouteConfig, RouteMatch, SidecarConfig,
+    Balance, ByteSize, Faults, HeaderOps, Period, RetryConfig, RouteConfig, RouteMatch, SidecarConfig,
 };
 use portreeve_proxy::access_log::AccessLog;
 use portreeve_proxy::client::Client;
@@ -158,6 +158,7 @@ fn route(service: &str, host: Option<&str>) -> RouteConfig {
         auth: None,
         cache: None,
         invalidates: Vec::new(),
+        balance: Balance::default(),
         timeout: OUTBOUND_TIMEOUT,
         retry: RetryConfig::default(),
         max_body: ANY_SIZE,
