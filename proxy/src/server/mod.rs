@@ -1,6 +1,7 @@
 //! The engine room: all socket I/O of the data plane. One thread a worker, each with its own event loop, its own
 //! `SO_REUSEPORT` listener and its own pool of connections to instances; a request never changes its thread.
 
+mod accept;
 mod admin;
 mod body;
 mod connection;
@@ -23,7 +24,6 @@ pub use listener::ListenError;
 
 use crate::plane::Plane;
 use crate::reload::Live;
-use worker::Worker;
 
 /// What a server is started with.
 pub struct ServerSettings {
@@ -73,7 +73,7 @@ impl Server {
             let thread = std::thread::Builder::new()
                 .name(format!("{}-{number}", plane.role))
                 .spawn(move || {
-                    Worker::run(seed);
+                    accept::run(seed);
                     let _ = done.send(());
                 })
                 .map_err(|source| ListenError::Thread { source })?;
