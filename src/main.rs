@@ -7,12 +7,28 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+const HELP: &str = "\
+Begin with:
+  portreeve demo                               everything at once, with what to paste
+  portreeve gateway --config gateway.yaml      a reverse proxy before services of yours
+  portreeve check gateway.yaml                 what is wrong with a file, each fault with its line
+
+Exit codes: 0 done; 1 it could not start or go on; 2 the command line is wrong; 78 a configuration file is wrong.
+A sidecar with a command ends with the command's own code.";
+
 /// A gateway and sidecar proxy with its own control plane, in one small binary.
 #[derive(Parser)]
-#[command(name = "portreeve", version, about, max_term_width = 100)]
+#[command(name = "portreeve", version, about, max_term_width = 100, after_help = HELP)]
 struct CommandLine {
     /// What is logged on standard error, such as `info`, `debug` or `portreeve_proxy=debug,info`.
-    #[arg(long, global = true, env = "PORTREEVE_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "PORTREEVE_LOG",
+        default_value = "info",
+        value_name = "FILTER",
+        display_order = 99
+    )]
     log: String,
     #[command(subcommand)]
     command: Command,
@@ -36,6 +52,8 @@ enum Command {
     /// Run one service of the demo's shop.
     #[cfg(feature = "demo")]
     DemoService(commands::demo_service::Arguments),
+    /// Print the version.
+    Version,
     /// Run a command that ends together with its parent process.
     #[command(hide = true)]
     ExecWithParent(commands::exec_with_parent::Arguments),
@@ -56,6 +74,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => commands::demo::run(arguments),
         #[cfg(feature = "demo")]
         Command::DemoService(arguments) => commands::demo_service::run(arguments),
+        Command::Version => commands::version(),
         Command::ExecWithParent(arguments) => commands::exec_with_parent::run(&arguments),
     };
     outcome.unwrap_or_else(|fault| fault.report())

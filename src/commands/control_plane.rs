@@ -9,7 +9,14 @@ use portreeve_control_plane::StartError;
 
 use super::{Failure, Outcome, asked_to_stop, block_on, load, tell_addresses, unless_forced};
 
+const HELP: &str = "\
+Examples:
+  portreeve control-plane
+  portreeve control-plane --config control-plane.yaml --data-dir /var/lib/portreeve
+  curl http://127.0.0.1:7070/v1/nodes";
+
 #[derive(clap::Args)]
+#[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// The control plane's file.
     #[arg(long, value_name = "FILE")]

@@ -7,7 +7,20 @@ use portreeve::{Document, Gateway, GatewayConfig, proxy};
 
 use super::{Failure, Outcome, asked_to_stop, block_on, load, tell_addresses, unless_forced};
 
+const HELP: &str = "\
+Examples:
+  portreeve gateway --config gateway.yaml
+  portreeve gateway --config gateway.yaml --listen 0.0.0.0:8080
+
+  # gateway.yaml
+  kind: gateway
+  services:
+    hello: {endpoints: [\"127.0.0.1:9000\"]}
+  routes:
+    - {name: hello, match: {path: /hello/*}, service: hello}";
+
 #[derive(clap::Args)]
+#[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// The gateway's file. Routes, services and `auth` in it take effect as soon as it is saved.
     #[arg(long, value_name = "FILE")]

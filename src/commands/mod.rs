@@ -59,6 +59,12 @@ impl From<LoadError> for Failure {
 
 type Outcome = Result<ExitCode, Failure>;
 
+/// `portreeve version`.
+pub(crate) fn version() -> Outcome {
+    writeln!(std::io::stdout(), "portreeve {}", env!("CARGO_PKG_VERSION")).map_err(Failure::new)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Reads a file that must be of one kind; `pick` takes it out of the document.
 fn load<T>(path: &Path, kind: &str, pick: impl FnOnce(Document) -> Option<T>) -> Result<T, Failure> {
     let wrong = || Failure::configuration(format!("{} is not of `kind: {kind}`", path.display()));

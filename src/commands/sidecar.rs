@@ -9,7 +9,16 @@ use portreeve_sidecar::StartError;
 
 use super::{Failure, Outcome, block_on, load};
 
+const HELP: &str = "\
+Examples:
+  portreeve sidecar --service orders --app 127.0.0.1:8080 --control-plane http://127.0.0.1:7070 -- ./orders
+  portreeve sidecar --config sidecar.yaml
+
+The command finds other services through http_proxy=$PORTREEVE_OUTBOUND, or with their names as `Host` at that
+address; its configuration is in its environment, and in the file $PORTREEVE_CONFIG_FILE as it changes.";
+
 #[derive(clap::Args)]
+#[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// The sidecar's file; flags stand above it.
     #[arg(long, value_name = "FILE")]

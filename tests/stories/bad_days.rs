@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::demo::PORTREEVE;
+use crate::client::Client;
+use crate::demo::{PORTREEVE, eventually, send_signal};
 
 fn run(arguments: &[&str]) -> Output {
     // `timeout` so that a process that should have stopped fails the test instead of hanging it.
@@ -84,4 +85,28 @@ fn a_service_that_never_becomes_ready_is_given_up_with_its_own_code() {
     let output = run(&["sidecar", "--config", &file, "--", "/no/such/program"]);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("/no/such/program"));
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file =
+        write(folder.path(), "gateway.yaml", "kind: gateway\nlisten: 127.0.0.1:0\nadmin: 127.0.0.1:0\n");
+    let addresses = folder.path().join("addresses.json");
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut gateway = tokio::process::Command::new(PORTREEVE)
+        .args(["gateway", "--config", &file, "--address-file", &addresses.display().to_string()])
+        .stdout(full())
+        .stderr(full())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    eventually("it serves", async || addresses.exists()).await;
+    let listen: serde_json::Value = serde_json::from_slice(&fs::read(&addresses).unwrap()).unwrap();
+    let client = Client::new(listen["listen"].as_str().unwrap());
+    for _ in 0..3 {
+        client.get("/").await.expect_problem(404);
+    }
+    send_signal(i32::try_from(gateway.id().unwrap()).unwrap(), "TERM");
+    assert_eq!(gateway.wait().await.unwrap().code(), Some(0));
 }

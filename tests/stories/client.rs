@@ -46,6 +46,12 @@ impl Client {
         self.with("authorization", &format!("Bearer {token}"))
     }
 
+    /// The `Authorization` it sends.
+    pub(crate) fn authorization(&self) -> String {
+        let field = self.fields.iter().find(|(name, _)| name == "authorization");
+        field.map(|(_, value)| value.clone()).unwrap()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, None).await
     }

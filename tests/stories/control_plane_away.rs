@@ -5,26 +5,6 @@ use serde_json::json;
 use crate::demo::{Demo, eventually};
 use crate::load::Load;
 
-fn control_plane(demo: &mut Demo) {
-    let file = demo.data().join("control-plane.yaml").display().to_string();
-    let environment = [
-        ("PORTREEVE_LISTEN", demo.address("control_plane").to_owned()),
-        ("PORTREEVE_DATA_DIR", demo.data().join("control-plane").display().to_string()),
-    ];
-    demo.spawn(&["control-plane".to_owned(), "--config".to_owned(), file], &environment);
-}
-
-fn gateway(demo: &mut Demo) {
-    let file = demo.data().join("gateway.yaml").display().to_string();
-    let environment = [
-        ("PORTREEVE_LISTEN", demo.address("gateway").to_owned()),
-        ("PORTREEVE_ADMIN", demo.address("admin").to_owned()),
-        ("PORTREEVE_CONTROL_PLANE", format!("http://{}", demo.address("control_plane"))),
-        ("PORTREEVE_STATE_DIR", demo.data().join("gateway").display().to_string()),
-    ];
-    demo.spawn(&["gateway".to_owned(), "--config".to_owned(), file], &environment);
-}
-
 #[tokio::test]
 async fn everything_goes_on_and_nothing_is_lost() {
     let mut demo = Demo::start().await;
@@ -45,15 +25,15 @@ async fn everything_goes_on_and_nothing_is_lost() {
     // Killed in the middle of load: nobody notices.
     let load = Load::start(alice.clone(), &path, 100);
     load.more(20).await;
-    demo.kill(&["control-plane"]).await;
+    let control_plane = demo.kill(&["control-plane"]).await;
     load.more(200).await;
     alice.post("/order", json!({"product_ids": [id]})).await.expect(201);
     let noted = load.stop().await;
     assert_eq!(noted.failures, Vec::<String>::new(), "of {}", noted.answers);
 
     // A gateway that starts now serves from what the last one kept.
-    demo.kill(&["gateway"]).await;
-    gateway(&mut demo);
+    let gateway = demo.kill(&["gateway"]).await;
+    demo.start_again(&gateway);
     eventually("the new gateway serves", async || {
         alice.try_send("GET", &path, None).await.is_ok_and(|answer| answer.status == 200)
     })
@@ -61,7 +41,7 @@ async fn everything_goes_on_and_nothing_is_lost() {
     alice.get("/catalogue").await.expect(200);
 
     // Back again: everything is there, and everyone has found it.
-    control_plane(&mut demo);
+    demo.start_again(&control_plane);
     let nodes = demo.control_plane();
     eventually("all nodes are back", async || {
         let listed = nodes.try_send("GET", "/v1/nodes", None).await.map(|answer| answer.json());

@@ -32,8 +32,20 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) async fn start() -> Self {
         let turn = ONE_AT_A_TIME.lock().await;
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), turn).await
+    }
+
+    /// Kills it with SIGKILL, waits until nothing of it is left, and starts another one in the same folder.
+    pub(crate) async fn killed_and_started_again(mut self) -> Self {
+        self.process.kill().await.unwrap();
+        eventually("every process is gone", async || self.processes(&[]).is_empty()).await;
+        Self::start_in(self.folder, self._turn).await
+    }
+
+    async fn start_in(folder: tempfile::TempDir, turn: MutexGuard<'static, ()>) -> Self {
         let addresses = folder.path().join("addresses.json");
+        // Of an earlier demo.
+        let _ = fs::remove_file(&addresses);
         let log = fs::File::create(folder.path().join("demo.log")).unwrap();
         let process = Command::new(PORTREEVE)
             .args(["demo", "--any-port", "--data-dir"])
@@ -117,10 +129,22 @@ impl Demo {
             .collect()
     }
 
-    /// Kills the one process with these words and waits until it is gone, and its ports free.
-    pub(crate) async fn kill(&self, words: &[&str]) {
-        self.signal(words, "KILL");
+    /// Kills the one process with these words and waits until it is gone, and its ports free. Gives what starts
+    /// it again.
+    pub(crate) async fn kill(&self, words: &[&str]) -> Killed {
+        let found = self.processes(words);
+        assert_eq!(found.len(), 1, "processes with {words:?}");
+        let killed = Killed::of(found[0]);
+        send_signal(found[0], "KILL");
         eventually("it is gone", async || self.processes(words).is_empty()).await;
+        killed
+    }
+
+    /// Starts a process that was killed as it had been started.
+    pub(crate) fn start_again(&mut self, killed: &Killed) {
+        let environment: Vec<_> =
+            killed.environment.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        self.spawn(&killed.arguments, &environment);
     }
 
     /// The one process with these words; sends it a signal.
@@ -166,6 +190,32 @@ impl Demo {
         eventually("every process is gone", async || self.processes(&[]).is_empty()).await;
         let log = self.log();
         assert!(!log.contains("panicked"), "{log}");
+    }
+}
+
+/// How a process was started.
+pub(crate) struct Killed {
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Killed {
+    fn of(pid: i32) -> Self {
+        let words = |file: &str| {
+            let text = fs::read(format!("/proc/{pid}/{file}")).unwrap();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            text.split_terminator('\0').map(str::to_owned).collect::<Vec<_>>()
+        };
+        let variables = words("environ").into_iter();
+        Self {
+            arguments: words("cmdline")[1..].to_vec(),
+            environment: variables
+                .filter_map(|pair| {
+                    Some(pair.split_once('=')?).map(|(name, value)| (name.to_owned(), value.to_owned()))
+                })
+                .filter(|(name, _)| name.starts_with("PORTREEVE_"))
+                .collect(),
+        }
     }
 }
 

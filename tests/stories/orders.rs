@@ -64,3 +64,32 @@ async fn what_fails_leaves_nothing_behind() {
     assert!(began.elapsed().as_secs() < 10, "within its deadline: {:?}", began.elapsed());
     demo.stop().await;
 }
+
+#[tokio::test]
+async fn a_payment_is_its_users_own_and_every_answer_names_its_port() {
+    let demo = Demo::start().await;
+    let (alice, bob) = (demo.user("alice").await, demo.user("bob").await);
+    let port = |service: &str| demo.apps(service)[0].rsplit(':').next().unwrap().to_owned();
+    let lamp = product(&alice, 12.5, 10).await;
+    let made = alice.post("/order", json!({"product_ids": [lamp]})).await;
+    assert_eq!(made.header("server-port"), port("orders"));
+    let order = made.expect(201);
+
+    let path = format!("/payments/{}", id(&order["payment_ids"][0]));
+    let answer = alice.get(&path).await;
+    let payment = answer.expect(200);
+    assert_eq!((&payment["order_id"], &payment["amount"]), (&order["order_id"], &json!(12.5)), "{payment}");
+    assert_eq!(answer.header("server-port"), port("payments"));
+    bob.get(&path).await.expect_problem(404);
+    demo.gateway().get(&path).await.expect_problem(401);
+
+    let message = json!({"channel": "mail", "message": "Your lamp is on its way."});
+    let sent = alice.post("/notifications/send", message.clone()).await;
+    assert!(sent.status.is_success(), "{sent:?}");
+    assert_eq!(sent.header("server-port"), port("notifications"));
+    let refused = alice.post("/notifications/send", json!({"channel": "smoke"})).await;
+    refused.expect_problem(422);
+    assert_eq!(refused.header("server-port"), port("notifications"));
+    demo.gateway().post("/notifications/send", message).await.expect_problem(401);
+    demo.stop().await;
+}

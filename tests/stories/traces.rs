@@ -94,5 +94,11 @@ async fn one_request_is_one_trace_in_the_callers_form() {
     assert!(linked("gateway", "orders-sidecar") && linked("orders-sidecar", "orders"), "{links}");
     let page = control_plane.get("/zipkin/").await;
     assert!(page.status == 200 && page.header("content-type").starts_with("text/html"));
+    let text = String::from_utf8_lossy(&page.body);
+    for (part, kind) in [("/zipkin/traces.js", "text/javascript"), ("/zipkin/traces.css", "text/css")] {
+        assert!(text.contains(&format!("\"{part}\"")), "{text}");
+        let answer = control_plane.get(part).await;
+        assert!(answer.status == 200 && answer.header("content-type").starts_with(kind), "{answer:?}");
+    }
     demo.stop().await;
 }

@@ -1,86 +1,39 @@
-//! What the demo prints when it is ready: every story of the shop, to be pasted.
+//! What the demo prints when it is ready: every story of the shop, to be pasted. The text is in `guide.txt`.
 
 use std::io::Write;
-use std::path::Path;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use portreeve_demo_services::ShopService;
 
-use super::plan::{Plan, this_program};
+use super::plan::Plan;
+use super::processes::Processes;
+use crate::commands::Failure;
+
+const GUIDE: &str = include_str!("guide.txt");
 
 /// Prints the guide. A reader that has gone is no reason to stop.
-pub(super) fn print(plan: &Plan, logs: &Path, took: Duration) {
-    let _ = write!(std::io::stdout(), "{}", text(plan, logs, took));
+pub(super) fn print(plan: &Plan, processes: &Processes, took: Duration) -> Result<(), Failure> {
+    let text = text(plan, processes, took)?;
+    let _ = write!(std::io::stdout(), "{text}");
     let _ = std::io::stdout().flush();
+    Ok(())
 }
 
-fn text(plan: &Plan, logs: &Path, took: Duration) -> String {
-    let gateway = format!("http://{}", plan.gateway_address);
-    let control_plane = plan.control_plane_url();
-    let products: Vec<String> = ports(plan, ShopService::Products);
-    let third = third_instance(plan);
-    format!(
-        r#"
-Portreeve is ready after {seconds:.1} s.   Ctrl-C stops all of it.
-
-  gateway        {gateway}
-  control plane  {control_plane}
-  traces         {control_plane}/zipkin/
-  metrics        http://{admin}/metrics
-  logs           {logs}
-
-Paste these, from top to bottom:
-
-  # 1. Without a token: 401, with the reason and the trace id.
-  curl -i {gateway}/products
-
-  # 2. A token. (Or: POST /users, then POST /users/login with a password.)
-  TOKEN=$(curl -s '{gateway}/auth/signIn?user_id=alice' | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
-  AUTH="Authorization: Bearer $TOKEN"
-
-  # 3. A product; calls to it alternate between ports {products}.
-  curl -i -H "$AUTH" -H 'Content-Type: application/json' -d '{{"name":"Lamp","price":12.5,"stock":10}}' {gateway}/products
-  for i in 1 2 3 4; do curl -s -o /dev/null -D - -H "$AUTH" {gateway}/products/1 | grep -i server-port; done
-
-  # 4. An order: stock is reserved, payment is made, a notification is sent.
-  ORDER=$(curl -s -H "$AUTH" -H 'Content-Type: application/json' -d '{{"product_ids":[1]}}' {gateway}/order | sed 's/.*"order_id":"\([^"]*\)".*/\1/')
-
-  # 5. The second answer comes from the gateway's memory (Age, Cache-Status); a PUT drops it.
-  curl -i -H "$AUTH" {gateway}/order/$ORDER
-  curl -i -H "$AUTH" {gateway}/order/$ORDER
-  curl -i -X PUT -H "$AUTH" -H 'Content-Type: application/json' -d '{{"product_id":1}}' {gateway}/order/$ORDER
-
-  # 6. One request, one trace, through every hop: {control_plane}/zipkin/
-
-  # 7. A third instance of products takes its turn as soon as it is registered (in another terminal; Ctrl-C ends it).
-  {third}
-
-  # 8. A route, added while traffic runs; a bad one is refused with every fault.
-  curl -i -X PUT -H 'Content-Type: application/json' -d '{{"match":{{"path":"/catalogue"}},"service":"products","rewrite":{{"path":"/products"}}}}' {control_plane}/v1/routes/catalogue
-  curl -i -H "$AUTH" {gateway}/catalogue
-
-  # 9. A configuration value reaches the running service within a second.
-  curl -i -X PATCH -H 'Content-Type: application/json' -d '{{"currency":"CHF"}}' {control_plane}/v1/config/application/default
-
-"#,
-        seconds = took.as_secs_f64(),
-        admin = plan.admin_address,
-        logs = logs.display(),
-        products = products.join(" and "),
-    )
-}
-
-fn ports(plan: &Plan, wanted: ShopService) -> Vec<String> {
-    let instances = plan.services.iter().filter(|(service, _)| *service == wanted);
-    instances.map(|(_, address)| address.port().to_string()).collect()
-}
-
-fn third_instance(plan: &Plan) -> String {
-    let address = ([127, 0, 0, 1], 19100).into();
-    let program = this_program();
-    format!(
-        "{program} sidecar --service products --app {address} --control-plane {} -- {program} {}",
-        plan.control_plane_url(),
-        plan.service_command(ShopService::Products, address).join(" ")
-    )
+fn text(plan: &Plan, processes: &Processes, took: Duration) -> Result<String, Failure> {
+    let products: Vec<SocketAddr> = plan.instances(ShopService::Products).collect();
+    let ports: Vec<String> = products.iter().map(|address| address.port().to_string()).collect();
+    let values = [
+        ("{seconds}", format!("{:.1}", took.as_secs_f64())),
+        ("{gateway}", format!("http://{}", plan.gateway_address)),
+        ("{control_plane}", plan.control_plane_url()),
+        ("{admin}", plan.admin_address.to_string()),
+        ("{logs}", processes.logs().display().to_string()),
+        ("{products}", ports.join(" and ")),
+        ("{product}", products.first().map(SocketAddr::to_string).unwrap_or_default()),
+        ("{third}", plan.sidecar(ShopService::Products, plan.one_more).command_line()),
+        ("{control_plane_process}", processes.id("control-plane").unwrap_or_default().to_string()),
+        ("{control_plane_command}", plan.control_plane()?.command_line()),
+    ];
+    Ok(values.into_iter().fold(GUIDE.to_owned(), |text, (name, value)| text.replace(name, &value)))
 }

@@ -5,7 +5,7 @@ mod guide;
 mod plan;
 mod processes;
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// The folder for all data, configuration and logs. A temporary one, removed at the end, when absent.
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// Take any free port for everything instead of 19091 to 19099 and 7070.
+    /// Take any free port for everything instead of 19091 to 19100 and 7070.
     #[arg(long)]
     any_port: bool,
     /// Write the addresses in use to this file as JSON, once everything is ready.
@@ -42,17 +42,38 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     let folder = match &arguments.data_dir {
         Some(folder) => folder.clone(),
         None => {
-            temporary = tempfile::Builder::new().prefix("portreeve-demo-").tempdir().map_err(no_folder)?;
+            let made = tempfile::Builder::new().prefix("portreeve-demo-").tempdir();
+            temporary = made.map_err(|error| unusable(&std::env::temp_dir(), &error))?;
             temporary.path().to_owned()
         }
     };
-    fs::create_dir_all(&folder).map_err(no_folder)?;
-    let folder = fs::canonicalize(&folder).map_err(no_folder)?;
+    let made = fs::create_dir_all(&folder).and_then(|()| fs::canonicalize(&folder));
+    let folder = made.map_err(|error| unusable(&folder, &error))?;
+    // Held until the end; the kernel gives it up for a demo that is killed.
+    let _lock = lock(&folder)?;
     block_on(async { serve(&folder, &arguments).await })
 }
 
-fn no_folder(error: std::io::Error) -> Failure {
-    Failure::new(format!("the data folder cannot be made: {error}; give a writable one with --data-dir"))
+fn unusable(folder: &Path, error: &std::io::Error) -> Failure {
+    let folder = folder.display();
+    Failure::new(format!(
+        "the data folder {folder} cannot be used: {error}; give a writable one with --data-dir"
+    ))
+}
+
+/// Keeps a second demo from writing into the files of the first.
+fn lock(folder: &Path) -> Result<File, Failure> {
+    let file = File::create(folder.join("demo.lock")).map_err(|error| unusable(folder, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let folder = folder.display();
+            Err(Failure::new(format!(
+                "another demo uses {folder}; stop that one, or give another --data-dir"
+            )))
+        }
+        Err(TryLockError::Error(error)) => Err(unusable(folder, &error)),
+    }
 }
 
 async fn serve(folder: &Path, arguments: &Arguments) -> Outcome {
@@ -72,7 +93,7 @@ async fn serve(folder: &Path, arguments: &Arguments) -> Outcome {
 }
 
 async fn start(plan: &Plan, processes: &mut Processes) -> Result<(), Failure> {
-    processes.start(&plan.control_plane)?;
+    processes.start(&plan.control_plane()?)?;
     let look_up = |_: &str| -> Vec<SocketAddr> { Vec::new() };
     let client = Client::new(Arc::new(look_up)).map_err(Failure::new)?;
     let control_plane = format!("http://{}", plan.control_plane_address);
@@ -80,13 +101,13 @@ async fn start(plan: &Plan, processes: &mut Processes) -> Result<(), Failure> {
         client.get(&format!("{control_plane}/readyz"), LOOK).await.is_ok()
     })
     .await?;
-    processes.start(&plan.gateway)?;
-    for sidecar in &plan.sidecars {
-        processes.start(sidecar)?;
+    processes.start(&plan.gateway()?)?;
+    for sidecar in plan.sidecars() {
+        processes.start(&sidecar)?;
     }
     let instances = format!("{control_plane}/v1/instances");
     ready(processes, "the shop", async || {
-        client.get(&instances, LOOK).await.is_ok_and(|body| up(&body) >= plan.sidecars.len())
+        client.get(&instances, LOOK).await.is_ok_and(|body| up(&body) >= plan.services.len())
     })
     .await?;
     let sign_in = format!("http://{}/auth/signIn?user_id=demo", plan.gateway_address);
@@ -125,7 +146,7 @@ async fn until_stopped(
     arguments: &Arguments,
 ) -> Result<(), Failure> {
     super::tell_addresses(arguments.address_file.as_deref(), &plan.addresses())?;
-    guide::print(plan, processes.logs(), began.elapsed());
+    guide::print(plan, processes, began.elapsed())?;
     let mut watch = tokio::time::interval(Duration::from_millis(200));
     let stop = asked_to_stop();
     tokio::pin!(stop);

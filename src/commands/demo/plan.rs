@@ -32,62 +32,77 @@ pub(super) struct Process {
     pub(super) environment: Vec<(&'static str, String)>,
 }
 
-/// Everything that is started.
+/// Everything that is started, as addresses under one folder.
 pub(super) struct Plan {
-    pub(super) control_plane: Process,
-    pub(super) gateway: Process,
-    pub(super) sidecars: Vec<Process>,
     pub(super) control_plane_address: SocketAddr,
     pub(super) gateway_address: SocketAddr,
     pub(super) admin_address: SocketAddr,
     /// Where the services themselves listen.
     pub(super) services: Vec<(ShopService, SocketAddr)>,
+    /// Where the instance listens that the reader may start beside them.
+    pub(super) one_more: SocketAddr,
     folder: PathBuf,
 }
 
 impl Plan {
-    /// Lays everything out under `folder` and writes the configuration files there.
+    /// Finds an address for everything.
     pub(super) fn make(folder: &Path, any_port: bool) -> Result<Self, Failure> {
         let mut ports = Ports { any: any_port, held: Vec::new() };
-        let control_plane_address = ports.take(7070)?;
-        let gateway_address = ports.take(19091)?;
-        let admin_address = ports.take(19092)?;
-        let mut services = Vec::new();
-        for (service, port) in INSTANCES {
-            services.push((service, ports.take(port)?));
-        }
-        drop(ports);
-        let file = |name: &str, text: &str| {
-            let path = folder.join(name);
-            // A file that is there is the user's: a second run with the same folder keeps what was changed in it.
-            let written = if path.exists() { Ok(()) } else { fs::write(&path, text) };
-            written.map(|()| path.display().to_string()).map_err(super::no_folder)
-        };
         let mut plan = Self {
-            control_plane: Process::new("control-plane", ["control-plane", "--config"]),
-            gateway: Process::new("gateway", ["gateway", "--config"]),
-            sidecars: Vec::new(),
-            control_plane_address,
-            gateway_address,
-            admin_address,
-            services,
+            control_plane_address: ports.take(7070)?,
+            gateway_address: ports.take(19091)?,
+            admin_address: ports.take(19092)?,
+            services: Vec::new(),
+            // Only named, not held: one that still runs from an earlier demo may join this one.
+            one_more: if any_port { ports.take(0)? } else { (Ipv4Addr::LOCALHOST, 19100).into() },
             folder: folder.to_owned(),
         };
-        plan.control_plane.arguments.push(file("control-plane.yaml", CONTROL_PLANE_FILE)?);
-        plan.control_plane.environment = vec![
-            ("PORTREEVE_LISTEN", control_plane_address.to_string()),
-            ("PORTREEVE_DATA_DIR", plan.folder("control-plane")),
-        ];
-        plan.gateway.arguments.push(file("gateway.yaml", GATEWAY_FILE)?);
-        plan.gateway.environment = vec![
-            ("PORTREEVE_LISTEN", gateway_address.to_string()),
-            ("PORTREEVE_ADMIN", admin_address.to_string()),
-            ("PORTREEVE_CONTROL_PLANE", plan.control_plane_url()),
-            ("PORTREEVE_STATE_DIR", plan.folder("gateway")),
-        ];
-        plan.sidecars =
-            plan.services.iter().map(|(service, address)| plan.sidecar(*service, *address)).collect();
+        for (service, port) in INSTANCES {
+            plan.services.push((service, ports.take(port)?));
+        }
         Ok(plan)
+    }
+
+    /// The control plane. Writes its file.
+    pub(super) fn control_plane(&self) -> Result<Process, Failure> {
+        let file = self.file("control-plane.yaml", CONTROL_PLANE_FILE)?;
+        Ok(Process {
+            name: "control-plane".to_owned(),
+            arguments: ["control-plane".to_owned(), "--config".to_owned(), file].into(),
+            environment: vec![
+                ("PORTREEVE_LISTEN", self.control_plane_address.to_string()),
+                ("PORTREEVE_DATA_DIR", self.folder("control-plane")),
+            ],
+        })
+    }
+
+    /// The gateway. Writes its file.
+    pub(super) fn gateway(&self) -> Result<Process, Failure> {
+        let file = self.file("gateway.yaml", GATEWAY_FILE)?;
+        Ok(Process {
+            name: "gateway".to_owned(),
+            arguments: ["gateway".to_owned(), "--config".to_owned(), file].into(),
+            environment: vec![
+                ("PORTREEVE_LISTEN", self.gateway_address.to_string()),
+                ("PORTREEVE_ADMIN", self.admin_address.to_string()),
+                ("PORTREEVE_CONTROL_PLANE", self.control_plane_url()),
+                ("PORTREEVE_STATE_DIR", self.folder("gateway")),
+            ],
+        })
+    }
+
+    /// A file that is there is the user's: a second run with the same folder keeps what was changed in it.
+    fn file(&self, name: &str, text: &str) -> Result<String, Failure> {
+        let path = self.folder.join(name);
+        if !path.exists() {
+            fs::write(&path, text).map_err(|error| super::unusable(&self.folder, &error))?;
+        }
+        Ok(path.display().to_string())
+    }
+
+    /// The shop's services, each behind its sidecar.
+    pub(super) fn sidecars(&self) -> impl Iterator<Item = Process> {
+        self.services.iter().map(|(service, address)| self.sidecar(*service, *address))
     }
 
     /// `http://` and the control plane's address.
@@ -95,31 +110,24 @@ impl Plan {
         format!("http://{}", self.control_plane_address)
     }
 
-    /// One shop service behind its sidecar.
-    fn sidecar(&self, service: ShopService, address: SocketAddr) -> Process {
-        let name = format!("{service}-{}", address.port());
-        let sidecar = ["sidecar", "--service", service.name(), "--app"].map(str::to_owned);
-        let mut arguments = Vec::from(sidecar);
-        arguments.push(address.to_string());
-        arguments.extend(["--control-plane".to_owned(), self.control_plane_url()]);
-        arguments.extend([
-            "--instance".to_owned(),
-            name.clone(),
-            "--ready-path".to_owned(),
-            "/health".to_owned(),
-        ]);
-        arguments.extend(["--state-dir".to_owned(), self.folder("sidecars"), "--".to_owned()]);
-        arguments.push(this_program());
-        arguments.extend(self.service_command(service, address));
-        Process { name, arguments, environment: Vec::new() }
+    /// Where the instances of one service listen.
+    pub(super) fn instances(&self, wanted: ShopService) -> impl Iterator<Item = SocketAddr> {
+        self.services.iter().filter(move |(service, _)| *service == wanted).map(|(_, address)| *address)
     }
 
-    /// The service itself.
-    pub(super) fn service_command(&self, service: ShopService, address: SocketAddr) -> Vec<String> {
-        let mut arguments = Vec::from(["demo-service", service.name(), "--listen"].map(str::to_owned));
-        arguments.push(address.to_string());
-        arguments.extend(["--data-dir".to_owned(), self.folder("shop")]);
-        arguments
+    /// One shop service behind its sidecar.
+    pub(super) fn sidecar(&self, service: ShopService, address: SocketAddr) -> Process {
+        let (name, address) = (format!("{service}-{}", address.port()), address.to_string());
+        let (url, state, data) = (self.control_plane_url(), self.folder("sidecars"), self.folder("shop"));
+        let program = this_program();
+        let sidecar = [
+            ["sidecar", "--service", service.name(), "--app", &address],
+            ["--control-plane", &url, "--instance", &name, "--ready-path"],
+            ["/health", "--state-dir", &state, "--", &program],
+            ["demo-service", service.name(), "--listen", &address, "--data-dir"],
+        ];
+        let words = sidecar.into_iter().flatten().chain([data.as_str()]);
+        Process { arguments: words.map(str::to_owned).collect(), name, environment: Vec::new() }
     }
 
     fn folder(&self, name: &str) -> String {
@@ -144,12 +152,20 @@ impl Plan {
 }
 
 impl Process {
-    fn new<const N: usize>(name: &str, arguments: [&str; N]) -> Self {
-        Self {
-            name: name.to_owned(),
-            arguments: arguments.map(str::to_owned).into(),
-            environment: Vec::new(),
-        }
+    /// As it is typed into a shell.
+    pub(super) fn command_line(&self) -> String {
+        let environment = self.environment.iter().map(|(name, value)| format!("{name}={}", quoted(value)));
+        let program = this_program();
+        let words = [&program].into_iter().chain(&self.arguments).map(|word| quoted(word));
+        environment.chain(words).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A word as a POSIX shell takes it.
+fn quoted(word: &str) -> String {
+    match word.chars().all(|character| character.is_ascii_alphanumeric() || "/.:-_".contains(character)) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 

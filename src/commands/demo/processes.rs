@@ -26,7 +26,7 @@ impl Processes {
     /// None yet; their logs will be under `folder`.
     pub(super) fn new(folder: &Path) -> Result<Self, Failure> {
         let logs = folder.join("logs");
-        fs::create_dir_all(&logs).map_err(super::no_folder)?;
+        fs::create_dir_all(&logs).map_err(|error| super::unusable(folder, &error))?;
         Ok(Self { logs, running: Vec::new() })
     }
 
@@ -35,10 +35,16 @@ impl Processes {
         &self.logs
     }
 
+    /// The process of this name while it runs.
+    pub(super) fn id(&self, name: &str) -> Option<u32> {
+        self.running.iter().find(|(running, _)| running == name).and_then(|(_, child)| child.id())
+    }
+
     /// Starts one.
     pub(super) fn start(&mut self, process: &Process) -> Result<(), Failure> {
         let unable = |error| Failure::new(format!("{} cannot be started: {error}", process.name));
-        let log = File::create(self.log(&process.name)).map_err(unable)?;
+        // What the last run in this folder said stays.
+        let log = File::options().create(true).append(true).open(self.log(&process.name)).map_err(unable)?;
         let child = Command::new(this_program())
             // Ends with the demo, also when the demo is killed.
             .args(["exec-with-parent", &std::process::id().to_string(), "--", &this_program()])
@@ -64,6 +70,9 @@ impl Processes {
         let how = status.map_or_else(|| "ended".to_owned(), |status| format!("ended with {status}"));
         let log = self.log(&name);
         let text = fs::read_to_string(&log).unwrap_or_default();
+        if text.is_empty() {
+            return Some(format!("{name} {how} without a word in {}; is the disk full?", log.display()));
+        }
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n  ");
         Some(format!("{name} {how}; the end of {}:\n  {tail}", log.display()))
