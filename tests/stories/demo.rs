@@ -4,6 +4,7 @@ use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -240,9 +241,12 @@ pub(crate) fn send_signal(pid: i32, signal: &str) {
     assert!(status.unwrap().success(), "kill -{signal} {pid}");
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, below those that the kernel gives to anyone who asks for any.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 500).unwrap() * 8;
+    let ports = std::iter::repeat_with(|| 15_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 4_000);
+    ports.take(4_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 fn command_lines() -> Vec<(i32, String)> {

@@ -1,7 +1,9 @@
 //! What the demo starts: each process with its arguments, environment, ports and folders.
 
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use portreeve_demo_services::ShopService;
@@ -174,6 +176,10 @@ pub(super) fn this_program() -> String {
     std::env::current_exe().map_or_else(|_| "portreeve".to_owned(), |path| path.display().to_string())
 }
 
+/// Where any port is looked for: below the range from which the kernel takes port 0 and outgoing connections, so
+/// that no process gets one between here and its own.
+const ANY: RangeInclusive<u16> = 20_000..=31_999;
+
 /// Ports that are free, or an error that says which one is not.
 struct Ports {
     any: bool,
@@ -183,14 +189,26 @@ struct Ports {
 
 impl Ports {
     fn take(&mut self, usual: u16) -> Result<SocketAddr, Failure> {
-        let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, if self.any { 0 } else { usual }));
-        let listener = TcpListener::bind(wanted).map_err(|error| {
+        let found = if self.any { self.find() } else { listen(usual) };
+        let listener = found.map_err(|error| {
+            let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, usual));
             Failure::new(format!(
                 "{wanted} cannot be used: {error}; stop what listens there, or run `portreeve demo --any-port`"
             ))
         })?;
-        let address = listener.local_addr().map_err(|error| Failure::new(format!("{wanted}: {error}")))?;
+        let address = listener.local_addr().map_err(Failure::new)?;
         self.held.push(listener);
         Ok(address)
     }
+
+    /// Demos that start at once look in different places first.
+    fn find(&self) -> io::Result<TcpListener> {
+        let first = usize::try_from(std::process::id()).unwrap_or_default() * 16 % ANY.len();
+        let ports = ANY.skip(first).chain(ANY.take(first));
+        ports.map(listen).find(Result::is_ok).unwrap_or_else(|| listen(0))
+    }
+}
+
+fn listen(port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
 }
