@@ -166,6 +166,9 @@ impl Following {
                     Some(Word::End) | None => break,
                 },
                 () = self.keeper.due() => self.keeper.save(&self.state).await,
+                () = self.file.is_due_again() => if let Err(faults) = self.hand_over() {
+                    tracing::error!(%faults, "the service's configuration file is still the old one");
+                },
                 () = self.registration.is_due_again() => {
                     let instance = self.registration.say_again();
                     self.say(instance.map(NodeMessage::Register), session.as_ref()).await;

@@ -4,8 +4,13 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::{NamedTempFile, TempDir};
+use tokio::time::{Instant, sleep_until};
+
+/// How soon a file that could not be written is tried again: a disk has room again without a word to anybody.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Configuration as it was merged for one service: flat keys and their values. Values may be secrets.
 pub(crate) type Configuration = BTreeMap<String, String>;
@@ -15,6 +20,8 @@ pub(crate) struct ConfigurationFile {
     folder: PathBuf,
     path: PathBuf,
     written: Option<Configuration>,
+    /// When to try once more what could not be written.
+    again_at: Option<Instant>,
     /// Where the user named no folder: removed at the end.
     _temporary: Option<TempDir>,
 }
@@ -30,7 +37,7 @@ impl ConfigurationFile {
         // The service may change its working directory before it reads the file.
         let folder = std::path::absolute(folder)?;
         let path = folder.join(format!("{instance}.config.json"));
-        Ok(Self { folder, path, written: None, _temporary: temporary })
+        Ok(Self { folder, path, written: None, again_at: None, _temporary: temporary })
     }
 
     /// Where it is.
@@ -41,16 +48,34 @@ impl ConfigurationFile {
     /// Brings the file up to date; a reader sees the old one or the new one, whole. Gives the keys that changed,
     /// `None` when nothing had to be written.
     pub(crate) fn put(&mut self, configuration: &Configuration) -> io::Result<Option<Vec<String>>> {
+        self.again_at = None;
         if self.written.as_ref() == Some(configuration) {
             return Ok(None);
         }
+        if let Err(error) = self.write(configuration) {
+            self.again_at = Some(Instant::now() + AGAIN_AFTER);
+            return Err(error);
+        }
+        let before = self.written.replace(configuration.clone()).unwrap_or_default();
+        Ok(Some(changed_keys(&before, configuration)))
+    }
+
+    /// Waits until it is time to put once more what could not be written; for ever while all was. Can be dropped
+    /// at any time.
+    pub(crate) async fn is_due_again(&self) {
+        match self.again_at {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn write(&self, configuration: &Configuration) -> io::Result<()> {
         // Made readable for its owner alone, and in the same folder, so that the last step is one rename.
         let mut fresh = NamedTempFile::new_in(&self.folder)?;
         serde_json::to_writer_pretty(&mut fresh, configuration)?;
         fresh.write_all(b"\n")?;
         fresh.persist(&self.path).map_err(|fault| fault.error)?;
-        let before = self.written.replace(configuration.clone()).unwrap_or_default();
-        Ok(Some(changed_keys(&before, configuration)))
+        Ok(())
     }
 }
 
@@ -154,6 +179,19 @@ mod tests {
         assert_eq!(serde_json::from_slice::<Configuration>(&text).unwrap(), second);
         assert_eq!(std::fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left there");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_written_is_due_again_until_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("state");
+        let mut file = ConfigurationFile::new(Some(&place), "orders-1").unwrap();
+        let given = configuration(&[("a", "1")]);
+        assert!(file.put(&given).is_err(), "there is no such folder");
+        file.is_due_again().await;
+        std::fs::create_dir(&place).unwrap();
+        assert_eq!(file.put(&given).unwrap(), Some(vec!["a".to_owned()]));
+        assert!(tokio::time::timeout(AGAIN_AFTER * 10, file.is_due_again()).await.is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use portreeve::proxy::client::{Client, Limit};
 
-use super::{Failure, Outcome, asked_to_stop, block_on};
+use super::{Failure, Outcome, asked_to_stop, block_on, unless_forced};
 use plan::Plan;
 use processes::Processes;
 
@@ -88,7 +88,8 @@ async fn serve(folder: &Path, arguments: &Arguments) -> Outcome {
         Ok(()) => until_stopped(&plan, &mut processes, began, arguments).await,
         Err(failure) => Err(failure),
     };
-    processes.stop().await;
+    // Asked again: what is left is killed as it is dropped.
+    unless_forced(processes.stop()).await?;
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
