@@ -6,8 +6,8 @@ use std::future::Future;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -29,12 +29,12 @@ use portreeve::proxy::plane::{Pinned, Plane};
 use portreeve::proxy::policy::auth::{Authenticator, KeyFetch, KeySources};
 use portreeve::proxy::policy::balance::EndpointSpec;
 use portreeve::proxy::policy::cache::ResponseCache;
-use portreeve::proxy::policy::headers::Forwarding;
+use portreeve::proxy::policy::headers::{Forwarding, Peer};
 use portreeve::proxy::policy::routing::{self, Entry, Match, RequestView, Router};
 use portreeve::proxy::policy::trace::{Sampler, TraceContext};
 use portreeve::proxy::snapshot::Snapshot;
 
-const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+static PEER: LazyLock<Peer> = LazyLock::new(|| IpAddr::V4(Ipv4Addr::LOCALHOST).into());
 const NOW: u64 = 1_800_000_000;
 const ANSWER: &[u8] = br#"{"id":1,"name":"Lamp","price":12.5,"stock":10}"#;
 
@@ -148,7 +148,7 @@ fn whole_requests(criterion: &mut Criterion) {
 
 /// One request to a service and its answer back, as `server` would carry it.
 fn forward(pinned: &Arc<Pinned>, mut head: request::Parts) -> u16 {
-    let mut exchange = Exchange::begin(Arc::clone(pinned), &mut head, PEER);
+    let mut exchange = Exchange::begin(Arc::clone(pinned), &mut head, &PEER);
     assert!(matches!(at_once(exchange.admit(&mut head, Some(0))), Ok(Admission::Forward)));
     exchange.choose().expect("an instance");
     black_box(exchange.outbound(&head, ()).expect("a request"));
@@ -163,7 +163,7 @@ fn forward(pinned: &Arc<Pinned>, mut head: request::Parts) -> u16 {
 }
 
 fn from_memory(pinned: &Arc<Pinned>, mut head: request::Parts) -> Bytes {
-    let mut exchange = Exchange::begin(Arc::clone(pinned), &mut head, PEER);
+    let mut exchange = Exchange::begin(Arc::clone(pinned), &mut head, &PEER);
     let Ok(Admission::Hit(stored)) = at_once(exchange.admit(&mut head, Some(0))) else {
         panic!("it was kept");
     };
@@ -174,7 +174,7 @@ fn from_memory(pinned: &Arc<Pinned>, mut head: request::Parts) -> Bytes {
 }
 
 fn refused(pinned: &Arc<Pinned>, mut head: request::Parts) -> String {
-    let mut exchange = Exchange::begin(Arc::clone(pinned), &mut head, PEER);
+    let mut exchange = Exchange::begin(Arc::clone(pinned), &mut head, &PEER);
     let Err(rejection) = at_once(exchange.admit(&mut head, Some(0))) else {
         panic!("there is no such route")
     };
@@ -211,8 +211,10 @@ fn pinned(auth: &Arc<Authenticator>) -> Arc<Pinned> {
         json!({"name": "kept", "match": {"path": "/kept/{id}"}, "service": "shop",
                "cache": {"ttl": "1h", "share": "per_subject", "tags": ["thing:{id}"]}}),
     ];
-    let endpoints =
-        [1, 2].map(|port| EndpointSpec { address: (PEER, port).into(), id: port.to_string().into() });
+    let endpoints = [1, 2].map(|port| EndpointSpec {
+        address: (Ipv4Addr::LOCALHOST, port).into(),
+        id: port.to_string().into(),
+    });
     let snapshot = Snapshot::empty(1).with_routes(&routes.map(route), Some(Arc::clone(auth)));
     let snapshot = snapshot.expect("sound routes").with_endpoints([("shop".to_owned(), endpoints.into())]);
     Arc::new(Pinned { plane: Arc::new(plane), snapshot: Arc::new(snapshot), worker: 0 })

@@ -5,6 +5,7 @@ Standard library only; Linux, for /proc. Nothing is installed, nothing listens b
 import contextlib
 import json
 import os
+import random
 import resource
 import shutil
 import signal
@@ -115,10 +116,12 @@ def until(what, check, limit=30.0, pause=0.002):
 
 
 def free_port():
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that was free a moment ago, below those that the kernel gives to connections by itself: between now and
+    the moment its owner listens, nobody is given it."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", random.randrange(12_000, 32_000)))
+            return probe.getsockname()[1]
 
 
 def is_open(port):

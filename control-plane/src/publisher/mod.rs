@@ -273,24 +273,26 @@ mod tests {
     #[test]
     fn an_acknowledgement_counts_while_others_are_still_being_told() {
         const CHANGES: Revision = 200;
+        const LIMIT: Duration = Duration::from_secs(10);
+        let began = std::time::Instant::now();
         let publisher = Publisher::new(0);
         let watchers: Vec<_> = (0..256).map(|number| publisher.join(peer(number))).collect();
         watchers.iter().for_each(|watcher| watcher.queue.begin_snapshot());
         let first = &watchers[0];
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 for revision in 1..=CHANGES {
-                    runtime.block_on(first.queue.next());
+                    let line = async { tokio::time::timeout(LIMIT, first.queue.next()).await };
+                    runtime.block_on(line).expect("a change");
                     publisher.acknowledge(first, revision);
                 }
             });
             for revision in 1..=CHANGES {
                 let model = Model { revision, ..Model::default() };
                 publisher.publish(&model, &[Commit { revision, records: Vec::new() }]);
-                let began = std::time::Instant::now();
                 while first.progress().acknowledged < revision {
-                    assert!(began.elapsed() < Duration::from_secs(10), "{revision} was not counted");
+                    assert!(began.elapsed() < LIMIT, "{revision} was not counted");
                     std::thread::yield_now();
                 }
             }
