@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::client::Client;
-use crate::demo::{PORTREEVE, eventually, send_signal};
+use crate::demo::{Demo, PORTREEVE, eventually, send_signal};
 
 fn run(arguments: &[&str]) -> Output {
     // `timeout` so that a process that should have stopped fails the test instead of hanging it.
@@ -58,6 +58,39 @@ fn a_port_in_use_is_named_with_the_remedy() {
     let output = run(&["sidecar", "--service", "x", "--app", "127.0.0.1:1", "--inbound", &address]);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains(&address));
+}
+
+#[tokio::test]
+async fn a_second_demo_leaves_the_folder_of_the_first_alone() {
+    let demo = Demo::start().await;
+    let data = demo.data().display().to_string();
+    assert_says(
+        &run(&["demo", "--any-port", "--data-dir", &data]),
+        1,
+        &[&data, "another demo", "--data-dir"],
+    );
+    demo.gateway().get("/auth/signIn?user_id=alice").await.expect(200);
+    demo.stop().await;
+
+    let file = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+    let no_folder = file.display().to_string();
+    assert_says(&run(&["demo", "--any-port", "--data-dir", &no_folder]), 1, &[&no_folder, "--data-dir"]);
+}
+
+#[test]
+fn the_version_and_the_help_are_told() {
+    for word in ["version", "--version"] {
+        let output = run(&[word]);
+        let expected = format!("portreeve {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+    }
+    for (command, word) in
+        [("gateway", "gateway.yaml"), ("sidecar", "PORTREEVE_OUTBOUND"), ("control-plane", "curl")]
+    {
+        let output = run(&[command, "--help"]);
+        assert!(String::from_utf8_lossy(&output.stdout).contains(word), "{command}");
+    }
+    assert_says(&run(&["no-such-command"]), 2, &["no-such-command"]);
 }
 
 #[test]
