@@ -1,19 +1,19 @@
 //! Portreeve as a library: the data plane, the sidecar and the control plane, each to be started inside another
 //! program on its own tokio runtime. Nothing is decided here; this file only names what an embedder needs.
 //!
+//! Errors are values, nothing ends the process, and no signal or log is touched. One thing is set for the whole
+//! process, where nothing was set before: the crypto provider of jsonwebtoken, which panics without one.
+//!
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! use portreeve::{Document, Gateway, load_document};
+//! use portreeve::{Gateway, RouteConfig};
 //!
-//! let text = r#"
-//! kind: gateway
-//! listen: 127.0.0.1:8080
-//! services: {hello: {endpoints: ["127.0.0.1:9000"]}}
-//! routes: [{name: hello, match: {path: /*}, service: hello}]
-//! "#;
-//! let Document::Gateway(config) = load_document("inline", text)? else { unreachable!() };
-//! let gateway = Gateway::start(*config).await?;
-//! println!("listening on {}", gateway.address());
+//! let gateway = Gateway::builder()
+//!     .service("hello", ["127.0.0.1:9000", "127.0.0.1:9001"])
+//!     .route(RouteConfig::new("hello", "/hello/*", "hello"))
+//!     .serve()
+//!     .await?;
+//! println!("listening on {}", gateway.local_addrs().listen);
 //! # gateway.shutdown().await;
 //! # Ok(()) }
 //! ```
@@ -25,5 +25,5 @@ pub use portreeve_config::{
 };
 pub use portreeve_control_plane::{ControlPlane, RunningControlPlane};
 pub use portreeve_proxy as proxy;
-pub use portreeve_proxy::Gateway;
+pub use portreeve_proxy::{Gateway, GatewayBuilder, LocalAddrs};
 pub use portreeve_sidecar::Sidecar;

@@ -50,6 +50,25 @@ pub struct GatewayConfig {
     pub routes: Vec<RouteConfig>,
 }
 
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            listen: default_listen(),
+            admin: default_admin(),
+            workers: None,
+            control_plane: None,
+            state_dir: None,
+            auth: None,
+            tracing: TracingConfig::default(),
+            access_log: AccessLog::default(),
+            cache: CacheConfig::default(),
+            limits: Limits::default(),
+            services: BTreeMap::new(),
+            routes: Vec::new(),
+        }
+    }
+}
+
 fn default_listen() -> String {
     "127.0.0.1:19091".to_owned()
 }

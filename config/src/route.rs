@@ -56,6 +56,34 @@ pub struct RouteConfig {
     pub priority: i32,
 }
 
+impl RouteConfig {
+    /// A route that sends everything under `path` to `service` and leaves the rest at its defaults.
+    pub fn new(name: impl Into<String>, path: impl Into<String>, service: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            matches: RouteMatch {
+                host: None,
+                path: path.into(),
+                methods: Vec::new(),
+                headers: BTreeMap::new(),
+                query: BTreeMap::new(),
+            },
+            service: service.into(),
+            rewrite: None,
+            request_headers: HeaderOps::default(),
+            response_headers: HeaderOps::default(),
+            auth: None,
+            cache: None,
+            invalidates: Vec::new(),
+            balance: Balance::default(),
+            timeout: default_timeout(),
+            retry: RetryConfig::default(),
+            max_body: default_max_body(),
+            priority: 0,
+        }
+    }
+}
+
 fn default_timeout() -> Period {
     Period::from_secs(15)
 }

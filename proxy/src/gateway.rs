@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::access_log::AccessLog;
+use crate::builder::GatewayBuilder;
 use crate::client::{Client, FetchError};
 use crate::metrics::{Exposition, PlaneStats, RouteStats, encode};
 use crate::plane::Plane;
@@ -84,13 +85,23 @@ pub struct Gateway {
     drain: Duration,
 }
 
+/// Where a gateway is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalAddrs {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where `/metrics`, `/livez` and `/readyz` are.
+    pub admin: SocketAddr,
+}
+
 impl Gateway {
-    /// Starts a gateway on the caller's tokio runtime, which carries its errands; traffic has threads of its own.
-    /// Serving begins before the control plane is reached, with what the last run kept.
-    ///
-    /// # Errors
-    /// [`StartError`]; nothing is left running then.
-    pub async fn start(config: GatewayConfig) -> Result<Self, StartError> {
+    /// A gateway to be, for a program that starts one.
+    pub fn builder() -> GatewayBuilder {
+        GatewayBuilder::default()
+    }
+
+    /// See [`GatewayBuilder::serve`].
+    pub(crate) async fn start(config: GatewayConfig) -> Result<Self, StartError> {
         let faults = portreeve_config::check::gateway(&config);
         faults.into_result(())?;
         let workers = config.workers.unwrap_or_else(cores);
@@ -131,14 +142,9 @@ impl Gateway {
         Ok(Self { server, admin, plane, state, spans, files, reloader, followers, drain })
     }
 
-    /// Where clients connect.
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// Where `/metrics`, `/livez` and `/readyz` are.
-    pub fn admin_address(&self) -> SocketAddr {
-        self.admin.address()
+    /// The addresses in use, with the ports that were given for port 0.
+    pub fn local_addrs(&self) -> LocalAddrs {
+        LocalAddrs { listen: self.server.address(), admin: self.admin.address() }
     }
 
     /// Puts another configuration in force: its routes, fixed services and `auth`. Everything else in it takes
@@ -146,7 +152,7 @@ impl Gateway {
     ///
     /// # Errors
     /// Every fault; nothing has changed then.
-    pub async fn apply(&self, config: GatewayConfig) -> Result<(), Faults> {
+    pub async fn reload(&self, config: GatewayConfig) -> Result<(), Faults> {
         apply(&self.files, config).await
     }
 

@@ -6,8 +6,8 @@
 //! let portreeve_config::Document::Gateway(config) = portreeve_config::load_file("gateway.yaml".as_ref())? else {
 //!     return Err("not a gateway's file".into());
 //! };
-//! let gateway = portreeve_proxy::Gateway::start(*config).await?;
-//! println!("listening on {}", gateway.address());
+//! let gateway = portreeve_proxy::Gateway::builder().config(*config).serve().await?;
+//! println!("listening on {}", gateway.local_addrs().listen);
 //! tokio::signal::ctrl_c().await?;
 //! gateway.shutdown().await;
 //! # Ok(()) }
@@ -17,6 +17,7 @@
 //! [`snapshot`] is a configuration made ready, [`reload`] puts a new one in force, [`rejection`] says no.
 
 pub mod access_log;
+mod builder;
 pub mod client;
 mod gateway;
 pub mod metrics;
@@ -30,4 +31,5 @@ pub mod snapshot;
 pub mod target;
 pub mod telemetry;
 
-pub use gateway::{Gateway, StartError, exposition, host_name, span_endpoint, span_sink};
+pub use builder::GatewayBuilder;
+pub use gateway::{Gateway, LocalAddrs, StartError, exposition, host_name, span_endpoint, span_sink};

@@ -27,7 +27,7 @@ pub use shim::{ExecError, exec_with_parent};
 pub use signals::{Order, Passed};
 pub use start::{Sidecar, StartError};
 
-/// Runs a sidecar to its end and gives the exit code of its process: that of `command`, 0 without one, 69
+/// Runs a sidecar to its end and gives the exit code of its process: that of `command`, 0 without one, 1
 /// (`EX_UNAVAILABLE` of sysexits.h) when the service did not become ready. `command` is the program and its
 /// arguments, empty when the service is started by somebody else.
 ///

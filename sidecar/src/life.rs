@@ -27,8 +27,8 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 const SETTLE_BLINDLY: Duration = Duration::from_millis(300);
 const LAST_SPANS_WITHIN: Duration = Duration::from_secs(1);
 
-/// The exit code when the service did not become ready (`EX_UNAVAILABLE` of sysexits.h).
-const UNAVAILABLE: u8 = 69;
+/// The exit code when the service did not become ready.
+const NOT_READY: u8 = 1;
 /// The exit code of a process that was killed, as a shell gives it.
 const KILLED: u8 = 128 + 9;
 
@@ -51,7 +51,7 @@ struct Life {
 
 impl Sidecar {
     /// Starts the command and goes on until it ends or `orders` ask to stop (a closed channel asks too). Gives the
-    /// exit code: the command's, 0 without one, 69 when the service did not become ready.
+    /// exit code: the command's, 0 without one, 1 when the service did not become ready.
     ///
     /// # Errors
     /// [`StartError::Command`] when there is no process to wait for.
@@ -216,7 +216,7 @@ impl Life {
         match end {
             End::Asked => code,
             End::Exited(code) => code,
-            End::NotReady => UNAVAILABLE,
+            End::NotReady => NOT_READY,
         }
     }
 

@@ -1,14 +1,11 @@
 //! The two directions of a sidecar, each a data plane like a gateway's: *inbound* leads to the one service beside
 //! it, *outbound* to every service by its name. Neither checks tokens nor caches: that is the gateway's to decide.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portreeve_config::{
-    Balance, ByteSize, Faults, HeaderOps, Period, RetryConfig, RouteConfig, RouteMatch, SidecarConfig,
-};
+use portreeve_config::{ByteSize, Faults, Period, RetryConfig, RouteConfig, SidecarConfig};
 use portreeve_proxy::access_log::AccessLog;
 use portreeve_proxy::client::Client;
 use portreeve_proxy::metrics::{Exposition, PlaneStats, RouteStats};
@@ -142,28 +139,11 @@ pub(crate) fn outbound_routes<'a>(services: impl IntoIterator<Item = &'a str>) -
 }
 
 fn route(service: &str, host: Option<&str>) -> RouteConfig {
-    RouteConfig {
-        name: service.to_owned(),
-        matches: RouteMatch {
-            host: host.map(str::to_owned),
-            path: "/*".to_owned(),
-            methods: Vec::new(),
-            headers: BTreeMap::new(),
-            query: BTreeMap::new(),
-        },
-        service: service.to_owned(),
-        rewrite: None,
-        request_headers: HeaderOps::default(),
-        response_headers: HeaderOps::default(),
-        auth: None,
-        cache: None,
-        invalidates: Vec::new(),
-        balance: Balance::default(),
-        timeout: OUTBOUND_TIMEOUT,
-        retry: RetryConfig::default(),
-        max_body: ANY_SIZE,
-        priority: 0,
-    }
+    let mut route = RouteConfig::new(service, "/*", service);
+    route.matches.host = host.map(str::to_owned);
+    route.timeout = OUTBOUND_TIMEOUT;
+    route.max_body = ANY_SIZE;
+    route
 }
 
 /// The servers of both directions, which stop one after the other.

@@ -144,7 +144,7 @@ async fn a_service_that_never_becomes_ready_is_stopped() {
     let mut config = beside(&app, "orders", None);
     config["ready"] = json!({"timeout": "300ms"});
     let running = Running::start(config, Some(&script)).await;
-    assert_eq!(running.ended().await, 69);
+    assert_eq!(running.ended().await, 1);
     assert_eq!(written(&asked).await, "asked\n");
 }
 

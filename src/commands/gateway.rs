@@ -51,17 +51,17 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
 }
 
 async fn serve(config: GatewayConfig, arguments: Arguments) -> Outcome {
-    let mut gateway = Gateway::start(config).await.map_err(|error| match error {
+    let mut gateway = Gateway::builder().config(config).serve().await.map_err(|error| match error {
         proxy::StartError::Config(_) => Failure::configuration(error),
         other => Failure::new(other),
     })?;
     gateway.follow(&arguments.config).map_err(Failure::new)?;
     let addresses = serde_json::json!({
-        "listen": gateway.address().to_string(),
-        "admin": gateway.admin_address().to_string(),
+        "listen": gateway.local_addrs().listen.to_string(),
+        "admin": gateway.local_addrs().admin.to_string(),
     });
     tell_addresses(arguments.address_file.as_deref(), &addresses)?;
-    tracing::info!(listen = %gateway.address(), admin = %gateway.admin_address(), "gateway ready");
+    tracing::info!(listen = %gateway.local_addrs().listen, admin = %gateway.local_addrs().admin, "gateway ready");
     asked_to_stop().await?;
     tracing::info!("gateway stops when the requests in flight have finished");
     unless_forced(gateway.shutdown()).await?;

@@ -112,7 +112,7 @@ fn a_service_that_never_becomes_ready_is_given_up_with_its_own_code() {
         "sidecar.yaml",
         "kind: sidecar\nservice: x\napp: 127.0.0.1:9\nready: {timeout: 300ms}\n",
     );
-    assert_says(&run(&["sidecar", "--config", &file, "--", "sleep", "30"]), 69, &["127.0.0.1:9"]);
+    assert_says(&run(&["sidecar", "--config", &file, "--", "sleep", "30"]), 1, &["127.0.0.1:9"]);
     let output = run(&["sidecar", "--config", &file, "--", "sh", "-c", "exit 7"]);
     assert_eq!(output.status.code(), Some(7), "{}", String::from_utf8_lossy(&output.stderr));
     let output = run(&["sidecar", "--config", &file, "--", "/no/such/program"]);

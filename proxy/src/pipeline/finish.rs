@@ -135,7 +135,7 @@ impl Exchange {
                 path: self.target.path(),
                 status: if self.status == 0 { CLIENT_GONE } else { self.status },
                 bytes: self.bytes,
-                duration_ms: took.as_secs_f64() * 1000.0,
+                duration_ms: took.as_micros() as f64 / 1000.0,
                 route: route.map(|route| &*route.name),
                 service: route.map(|route| &*route.service),
                 endpoint: self.attempts.answered_by,

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 const FORMAT: u32 = 1;
 /// How long the state may rest in memory before it is on disk, so that a burst of changes is one write.
 const SAVE_AFTER: Duration = Duration::from_millis(200);
+/// How long until a state that could not be saved is tried again.
+const SAVE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Where a node keeps its last snapshot.
 #[derive(Clone, Debug)]
@@ -58,8 +60,17 @@ impl SavedState {
     /// # Errors
     /// [`SaveFault::Io`].
     pub fn in_folder(folder: &Path, node: &str) -> Result<Self, SaveFault> {
-        fs::create_dir_all(folder).map_err(|source| SaveFault::Io { path: folder.to_owned(), source })?;
-        Ok(Self { path: folder.join(format!("{node}.snapshot.json")) })
+        let unusable = |source| SaveFault::Io { path: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(unusable)?;
+        let state = Self { path: folder.join(format!("{node}.snapshot.json")) };
+        // Found out now, and not with the first change on a day when it matters.
+        write_through(&state.fresh(), b"").and_then(|()| fs::remove_file(state.fresh())).map_err(unusable)?;
+        Ok(state)
+    }
+
+    /// Where the next state is written, before it takes the last one's place.
+    fn fresh(&self) -> PathBuf {
+        self.path.with_extension("json.new")
     }
 
     /// The kept snapshot; `None` when there is none yet.
@@ -84,7 +95,7 @@ impl SavedState {
     /// [`SaveFault::Io`]; the file of before is untouched then.
     pub fn save(&self, snapshot: &Snapshot) -> Result<(), SaveFault> {
         let text = seal(snapshot).map_err(|error| self.io(error.into()))?;
-        let fresh = self.path.with_extension("json.new");
+        let fresh = self.fresh();
         let written = write_through(&fresh, text.as_bytes()).and_then(|()| fs::rename(&fresh, &self.path));
         written.map_err(|source| {
             // A part of a file on a full disk only takes room away.
@@ -110,12 +121,13 @@ impl SavedState {
 pub struct Keeper {
     saved: Option<SavedState>,
     due: Option<Instant>,
+    is_failing: bool,
 }
 
 impl Keeper {
     /// Keeps nothing when there is no place for it.
     pub fn new(saved: Option<SavedState>) -> Self {
-        Self { saved, due: None }
+        Self { saved, due: None, is_failing: false }
     }
 
     /// The state of the last run. A damaged one is logged and not used.
@@ -146,12 +158,16 @@ impl Keeper {
         }
     }
 
-    /// Saves. A failure is logged: what was kept before stays.
+    /// Saves. A failure is logged once and tried again later: what was kept before stays.
     pub async fn save(&mut self, state: &Snapshot) {
+        let was_failing = std::mem::take(&mut self.is_failing);
         self.due = None;
         let (Some(saved), state) = (self.saved.clone(), state.clone()) else { return };
         let written = tokio::task::spawn_blocking(move || saved.save(&state)).await;
-        if let Ok(Err(fault)) = written {
+        let Ok(Err(fault)) = written else { return };
+        self.is_failing = true;
+        self.due = Some(Instant::now() + SAVE_AGAIN_AFTER);
+        if !was_failing {
             tracing::error!(%fault, "the state is not kept; a restart without the control plane would use an older one");
         }
     }

@@ -36,7 +36,7 @@ async fn eight_mebibytes_pass_both_ways_in_either_framing() {
     .await;
     let gateway = before(&origin).await;
     let body = pattern(MEGABYTES);
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     for path in ["/length", "/chunked"] {
         client
             .send(format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len()))
@@ -68,7 +68,7 @@ async fn answers_without_a_body_keep_the_connection_in_step() {
     })
     .await;
     let gateway = before(&origin).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     for (method, path, status) in [
         ("HEAD", "/head", 200),
         ("HEAD", "/head-chunked", 200),
@@ -100,10 +100,10 @@ async fn an_answer_that_breaks_off_is_a_visible_break() {
     .await;
     let gateway = before(&origin).await;
     for path in ["/length", "/chunked"] {
-        let given = get(gateway.address(), path).await;
+        let given = get(gateway.local_addrs().listen, path).await;
         assert!(given.is_cut, "{path}: {given:?}");
     }
-    let admin = gateway.admin_address();
+    let admin = gateway.local_addrs().admin;
     assert_eq!(crate::stage::metric(admin, "portreeve_requests_total", &["status=\"2xx\""]).await, 2.0);
     gateway.shutdown().await;
 }
@@ -125,7 +125,7 @@ async fn an_early_answer_reaches_a_client_that_is_still_sending() {
     let mut settings = config(&[], routes);
     settings["services"]["s"]["endpoints"] = json!([address.to_string()]);
     let gateway = start(settings).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\nbeginning").await;
     let given = client.answer("POST").await;
     assert_eq!((given.status, given.text()), (403, "enough"));
@@ -141,12 +141,12 @@ async fn a_body_that_is_too_large_is_refused_however_it_is_framed() {
     let declared = request("POST", "/", "", &"x".repeat(11));
     let chunks = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n6\r\nabcdef\r\n6\r\nabcdef\r\n0\r\n\r\n";
     for bytes in [declared.as_str(), chunks] {
-        let mut client = Client::connect(gateway.address()).await;
+        let mut client = Client::connect(gateway.local_addrs().listen).await;
         client.send(bytes).await;
         client.answer("POST").await.problem(413, "body_too_large");
     }
     assert!(!origin.seen().iter().any(|seen| seen.body.len() > 10), "no whole body came through");
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     assert_eq!(client.ask("POST", "/", "", "0123456789").await.status, 200, "exactly the limit is taken");
     gateway.shutdown().await;
 }
@@ -158,7 +158,7 @@ async fn a_refusal_reaches_a_client_that_goes_on_sending() {
     let gateway = start(config(&[&origin], routes)).await;
     let body = vec![b'x'; 1 << 20];
     for _ in 0..20 {
-        let mut client = Client::connect(gateway.address()).await;
+        let mut client = Client::connect(gateway.local_addrs().listen).await;
         client.send(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len())).await;
         // A client that writes all of its body before it reads, as many do.
         let sent =

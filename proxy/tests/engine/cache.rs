@@ -39,22 +39,22 @@ async fn counting() -> Origin {
 async fn a_kept_answer_says_so_and_a_write_drops_it_at_once() {
     let origin = counting().await;
     let gateway = open(&origin).await;
-    let first = get(gateway.address(), "/order/1").await;
+    let first = get(gateway.local_addrs().listen, "/order/1").await;
     assert_eq!((first.text(), first.field("age")), ("answer 0", None));
     assert_eq!(first.field("cache-status"), Some("gateway; fwd=uri-miss; stored"));
-    let kept = get(gateway.address(), "/order/1").await;
+    let kept = get(gateway.local_addrs().listen, "/order/1").await;
     assert_eq!(
         (kept.text(), kept.field("age"), kept.field("etag")),
         ("answer 0", Some("0"), Some("\"one\""))
     );
     assert!(kept.field("cache-status").unwrap().starts_with("gateway; hit; ttl="));
     for target in ["/order/2", "/order/1?x", "http://other/order/1"] {
-        assert_ne!(get(gateway.address(), target).await.text(), "answer 0", "{target}");
+        assert_ne!(get(gateway.local_addrs().listen, target).await.text(), "answer 0", "{target}");
     }
     assert_eq!(ask(&gateway, "PUT", "/order/1", "").await.status, 200);
-    assert_eq!(get(gateway.address(), "/order/1").await.text(), "answer 5");
-    assert_eq!(get(gateway.address(), "/order/2").await.text(), "answer 1", "another order stays");
-    let admin = gateway.admin_address();
+    assert_eq!(get(gateway.local_addrs().listen, "/order/1").await.text(), "answer 5");
+    assert_eq!(get(gateway.local_addrs().listen, "/order/2").await.text(), "answer 1", "another order stays");
+    let admin = gateway.local_addrs().admin;
     assert_eq!(metric(admin, "portreeve_cache_lookups_total", &["outcome=\"hit\""]).await, 2.0);
     assert_eq!(metric(admin, "portreeve_cache_lookups_total", &["outcome=\"miss\""]).await, 5.0);
     gateway.shutdown().await;
@@ -64,7 +64,7 @@ async fn a_kept_answer_says_so_and_a_write_drops_it_at_once() {
 async fn head_and_conditions_are_answered_from_memory() {
     let origin = counting().await;
     let gateway = open(&origin).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     assert_eq!(client.ask("HEAD", "/order/1", "", "").await.status, 200);
     assert_eq!(client.get("/order/1").await.text(), "answer 1", "an answer to HEAD is not kept");
     let head = client.ask("HEAD", "/order/1", "", "").await;
@@ -125,7 +125,7 @@ async fn what_must_not_be_kept_is_not() {
         "endless",
     ] {
         for _ in 0..2 {
-            get(gateway.address(), &format!("/order/{name}")).await;
+            get(gateway.local_addrs().listen, &format!("/order/{name}")).await;
         }
         let asked = origin.seen().iter().filter(|seen| seen.line().contains(&format!("/{name} "))).count();
         assert_eq!(asked, 2, "{name}");
@@ -141,7 +141,7 @@ async fn an_answer_is_kept_for_the_fields_it_varies_by() {
     })
     .await;
     let gateway = open(&origin).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     for (fields, expected, asked) in [
         ("accept-language: de\r\n", "de", 1),
         ("accept-language: de\r\n", "de", 1),
@@ -165,13 +165,13 @@ async fn an_answer_that_was_under_way_during_a_write_is_not_kept() {
     })
     .await;
     let gateway = open(&origin).await;
-    let mut reader = Client::connect(gateway.address()).await;
+    let mut reader = Client::connect(gateway.local_addrs().listen).await;
     reader.send("GET /order/1 HTTP/1.1\r\nhost: shop.example\r\n\r\n").await;
     until("the read is under way", || origin.count() == 1).await;
     assert_eq!(ask(&gateway, "PUT", "/order/1", "").await.status, 200);
     go.notify_one();
     assert_eq!(reader.answer("GET").await.text(), "old");
-    assert_eq!(get(gateway.address(), "/order/1").await.text(), "new");
+    assert_eq!(get(gateway.local_addrs().listen, "/order/1").await.text(), "new");
     gateway.shutdown().await;
 }
 
@@ -183,13 +183,13 @@ async fn a_write_whose_client_left_counts_as_done() {
     })
     .await;
     let gateway = open(&origin).await;
-    assert_eq!(get(gateway.address(), "/order/1").await.text(), "answer 0");
-    let mut writer = Client::connect(gateway.address()).await;
+    assert_eq!(get(gateway.local_addrs().listen, "/order/1").await.text(), "answer 0");
+    let mut writer = Client::connect(gateway.local_addrs().listen).await;
     writer.send("PUT /order/1 HTTP/1.1\r\nhost: shop.example\r\n\r\n").await;
     until("the write is under way", || origin.count() == 2).await;
     drop(writer);
     until("the write is given up", || origin.open() == 1).await;
-    assert_eq!(get(gateway.address(), "/order/1").await.text(), "answer 2");
+    assert_eq!(get(gateway.local_addrs().listen, "/order/1").await.text(), "answer 2");
     gateway.shutdown().await;
 }
 
@@ -240,7 +240,7 @@ async fn nobody_is_given_what_was_kept_for_another() {
     .await;
     let settings = with(config(&[&origin], orders("per_subject", "required")), "auth", issuer.section());
     let gateway = start(settings).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     for (subject, expected, asked) in
         [("alice", "for alice", 1), ("alice", "for alice", 1), ("bob", "for bob", 2)]
     {
@@ -267,7 +267,7 @@ async fn a_shared_answer_that_varies_by_identity_is_compared_by_the_verified_one
     .await;
     let settings = with(config(&[&origin], orders("everyone", "required")), "auth", issuer.section());
     let gateway = start(settings).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     assert_eq!(client.ask("GET", "/order/1", &issuer.bearer("alice"), "").await.text(), "for alice");
     assert_eq!(client.ask("GET", "/order/1", &issuer.bearer("alice"), "").await.text(), "for alice");
     assert_eq!(origin.count(), 1);
@@ -281,7 +281,7 @@ async fn credentials_of_another_kind_keep_the_cache_out() {
     let origin = counting().await;
     let routes = json!([{"name": "all", "match": {"path": "/*"}, "service": "s", "auth": "none", "cache": {"ttl": "60s"}}]);
     let gateway = start(config(&[&origin], routes)).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     for fields in ["authorization: Basic eA==\r\n", "cookie: session=1\r\n"] {
         for _ in 0..2 {
             let before = origin.count();

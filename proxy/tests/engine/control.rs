@@ -107,7 +107,7 @@ async fn begin(folder: &Path) -> (Gateway, TcpListener) {
 }
 
 async fn status(gateway: &Gateway, path: &str) -> u16 {
-    get(gateway.address(), path).await.status
+    get(gateway.local_addrs().listen, path).await.status
 }
 
 #[tokio::test]
@@ -117,12 +117,12 @@ async fn states_and_changes_come_into_force_and_are_acknowledged() {
     let (gateway, listener) = begin(folder.path()).await;
     let mut stream = Stream::accept(&listener).await;
     assert_eq!(stream.says_hello().await, 0);
-    assert_eq!(get(gateway.admin_address(), "/readyz").await.status, 503);
+    assert_eq!(get(gateway.local_addrs().admin, "/readyz").await.status, 503);
 
     stream.say(snapshot(5, vec![route("a", "/a")], &[&left])).await;
     assert_eq!(stream.hear().await, NodeMessage::Ack { revision: 5 });
-    assert_eq!(get(gateway.address(), "/a").await.text(), "left");
-    assert_eq!(get(gateway.admin_address(), "/readyz").await.status, 200);
+    assert_eq!(get(gateway.local_addrs().listen, "/a").await.text(), "left");
+    assert_eq!(get(gateway.local_addrs().admin, "/readyz").await.status, 200);
 
     stream.say(change(6, "route_put", route("b", "/b"))).await;
     assert_eq!(stream.hear().await, NodeMessage::Ack { revision: 6 });
@@ -130,7 +130,8 @@ async fn states_and_changes_come_into_force_and_are_acknowledged() {
     stream.say(change(7, "instance_put", instance(&right))).await;
     assert_eq!(stream.hear().await, NodeMessage::Ack { revision: 7 });
     let mut both =
-        [get(gateway.address(), "/a").await, get(gateway.address(), "/a").await].map(|a| a.text().to_owned());
+        [get(gateway.local_addrs().listen, "/a").await, get(gateway.local_addrs().listen, "/a").await]
+            .map(|a| a.text().to_owned());
     both.sort();
     assert_eq!(both, ["left", "right"]);
     stream
@@ -138,17 +139,17 @@ async fn states_and_changes_come_into_force_and_are_acknowledged() {
         .await;
     assert_eq!(stream.hear().await, NodeMessage::Ack { revision: 8 });
     for _ in 0..4 {
-        assert_eq!(get(gateway.address(), "/a").await.text(), "right");
+        assert_eq!(get(gateway.local_addrs().listen, "/a").await.text(), "right");
     }
     let mut draining = instance(&right);
     draining["status"] = json!("draining");
     stream.say(change(9, "instance_put", draining)).await;
     assert_eq!(stream.hear().await, NodeMessage::Ack { revision: 9 });
-    get(gateway.address(), "/a").await.problem(503, "no_instance");
+    get(gateway.local_addrs().listen, "/a").await.problem(503, "no_instance");
     stream.say(change(10, "route_removed", json!("a"))).await;
     assert_eq!(stream.hear().await, NodeMessage::Ack { revision: 10 });
     assert_eq!(status(&gateway, "/a").await, 404);
-    assert_eq!(metric(gateway.admin_address(), "portreeve_revision", &[]).await, 10.0);
+    assert_eq!(metric(gateway.local_addrs().admin, "portreeve_revision", &[]).await, 10.0);
     gateway.shutdown().await;
 }
 
@@ -174,11 +175,11 @@ async fn a_route_that_cannot_be_used_is_refused_and_instances_go_on_changing() {
         NodeMessage::Nack { revision: 2, faults } => assert_eq!(faults[0].path, "[1].auth"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(get(gateway.address(), "/a").await.text(), "right");
+    assert_eq!(get(gateway.local_addrs().listen, "/a").await.text(), "right");
     assert_eq!(status(&gateway, "/locked").await, 404);
     stream.say(change(3, "route_removed", json!("locked"))).await;
     assert_eq!(stream.hear().await, NodeMessage::Ack { revision: 3 });
-    assert_eq!(metric(gateway.admin_address(), "portreeve_reloads_refused_total", &[]).await, 1.0);
+    assert_eq!(metric(gateway.local_addrs().admin, "portreeve_reloads_refused_total", &[]).await, 1.0);
     gateway.shutdown().await;
 }
 
@@ -228,7 +229,7 @@ async fn the_last_state_survives_a_restart_and_a_damaged_one_is_not_used() {
     let dead = TcpListener::bind(address).await.unwrap();
     let gateway = start(settings(&dead, folder.path())).await;
     assert_eq!(status(&gateway, "/a").await, 200);
-    assert_eq!(get(gateway.admin_address(), "/readyz").await.status, 200);
+    assert_eq!(get(gateway.local_addrs().admin, "/readyz").await.status, 200);
     let mut stream = Stream::accept(&dead).await;
     assert_eq!(stream.says_hello().await, 9);
     gateway.shutdown().await;
@@ -261,12 +262,15 @@ async fn the_file_and_the_control_plane_each_keep_their_own() {
     stream.say(snapshot(1, vec![route("a", "/a")], &[&shared])).await;
     assert_eq!(stream.hear().await, NodeMessage::Ack { revision: 1 });
     assert_eq!(
-        (get(gateway.address(), "/own").await.text(), get(gateway.address(), "/a").await.text()),
+        (
+            get(gateway.local_addrs().listen, "/own").await.text(),
+            get(gateway.local_addrs().listen, "/a").await.text()
+        ),
         ("own", "shared")
     );
     stream.say(change(2, "route_put", route("own", "/theirs"))).await;
     assert!(matches!(stream.hear().await, NodeMessage::Nack { revision: 2, .. }), "two routes of one name");
-    gateway.apply(parsed(file("/mine"))).await.unwrap();
+    gateway.reload(parsed(file("/mine"))).await.unwrap();
     assert_eq!((status(&gateway, "/mine").await, status(&gateway, "/own").await), (200, 404));
     assert_eq!((status(&gateway, "/a").await, status(&gateway, "/theirs").await), (200, 404));
     stream.say(change(3, "route_removed", json!("own"))).await;
@@ -285,7 +289,7 @@ async fn a_thousand_changes_under_load_fail_no_request() {
     stream.say(snapshot(1, vec![route("a", "/a")], &[&left])).await;
     assert_eq!(stream.hear().await, NodeMessage::Ack { revision: 1 });
     let stop = Arc::new(AtomicBool::new(false));
-    let (stopped, address) = (Arc::clone(&stop), gateway.address());
+    let (stopped, address) = (Arc::clone(&stop), gateway.local_addrs().listen);
     let load = tokio::spawn(async move {
         let mut client = crate::client::Client::connect(address).await;
         while !stopped.load(Ordering::SeqCst) {

@@ -12,7 +12,7 @@ use crate::stage::{ask, before, config, everything, start, with};
 async fn a_get_survives_an_instance_that_was_killed() {
     let (left, right) = (Origin::saying("left").await, Origin::saying("right").await);
     let gateway = start(config(&[&left, &right], everything())).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     for _ in 0..8 {
         assert_eq!(client.get("/").await.status, 200);
     }
@@ -31,12 +31,12 @@ async fn what_may_have_been_done_is_never_sent_twice() {
     let gateway = start(config(&[&left, &right], everything())).await;
     for (method, body) in [("POST", "pay"), ("POST", ""), ("PUT", "pay"), ("DELETE", "")] {
         let before = left.count() + right.count();
-        let mut client = Client::connect(gateway.address()).await;
+        let mut client = Client::connect(gateway.local_addrs().listen).await;
         client.ask(method, "/", "", body).await.problem(502, "reset");
         assert_eq!(left.count() + right.count(), before + 1, "{method} {body:?}");
     }
     let before = left.count() + right.count();
-    get(gateway.address(), "/").await.problem(502, "reset");
+    get(gateway.local_addrs().listen, "/").await.problem(502, "reset");
     assert_eq!(left.count() + right.count(), before + 3, "a GET is tried three times in all");
     gateway.shutdown().await;
 }
@@ -46,7 +46,7 @@ async fn a_connection_that_died_in_the_pool_costs_nothing() {
     // It closes after each answer without having said so.
     let origin = Origin::start(|_| Reply::Close(ok("ok"))).await;
     let gateway = before(&origin).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     for _ in 0..10 {
         assert_eq!(client.get("/").await.status, 200);
         assert_eq!(client.ask("POST", "/", "", "body").await.status, 200);
@@ -59,7 +59,7 @@ async fn a_connection_that_died_in_the_pool_costs_nothing() {
 async fn an_instance_that_comes_back_is_used_again() {
     let origin = Origin::saying("one").await;
     let gateway = before(&origin).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     assert_eq!(client.get("/").await.text(), "one");
     let address = origin.address;
     drop(origin);
@@ -78,7 +78,7 @@ async fn a_refusal_by_an_instances_own_sidecar_is_repeated_for_safe_methods() {
         .await;
         let sound = Origin::saying("ok").await;
         let gateway = start(config(&[&refusing, &sound], everything())).await;
-        let mut client = Client::connect(gateway.address()).await;
+        let mut client = Client::connect(gateway.local_addrs().listen).await;
         for _ in 0..10 {
             assert_eq!(client.get("/").await.text(), "ok");
         }
@@ -100,7 +100,7 @@ async fn a_refusal_by_an_instances_own_sidecar_is_repeated_for_safe_methods() {
 async fn a_services_own_error_is_passed_on_and_not_repeated() {
     let origin = Origin::start(|_| Reply::Keep(answer("503 Service Unavailable", "", "busy"))).await;
     let gateway = before(&origin).await;
-    let given = get(gateway.address(), "/").await;
+    let given = get(gateway.local_addrs().listen, "/").await;
     assert_eq!((given.status, given.text(), origin.count()), (503, "busy", 1));
     gateway.shutdown().await;
 }
@@ -140,7 +140,7 @@ async fn each_failure_has_its_own_status_and_words() {
         ("/dead", 502, "not_connected", "connection_refused"),
         ("/ghost", 503, "no_instance", "destination_unavailable"),
     ] {
-        let given = get(gateway.address(), path).await;
+        let given = get(gateway.local_addrs().listen, path).await;
         let problem = given.problem(status, reason);
         assert_eq!(given.field("proxy-status"), Some(format!("gateway; error={error}").as_str()), "{path}");
         assert!(problem["detail"].as_str().unwrap().contains('`'), "it names the service: {problem}");
@@ -154,7 +154,7 @@ async fn a_client_that_is_slow_is_not_the_services_fault() {
     let origin = Origin::saying("ok").await;
     let routes = json!([{"name": "all", "match": {"path": "/*"}, "service": "s", "timeout": "300ms"}]);
     let gateway = start(config(&[&origin], routes)).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf").await;
     client.answer("POST").await.problem(408, "slow_body");
     assert!(client.is_closed().await, "the rest of the body would be read as a request");
@@ -165,7 +165,7 @@ async fn a_client_that_is_slow_is_not_the_services_fault() {
 async fn a_client_that_leaves_takes_its_request_along() {
     let origin = Origin::start(|_| Reply::Silence).await;
     let gateway = before(&origin).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     until("the origin has the request", || origin.count() == 1).await;
     drop(client);
@@ -178,7 +178,7 @@ async fn idle_connections_to_instances_are_closed_in_time() {
     let origin = Origin::saying("ok").await;
     let limits = json!({"upstream_idle": "200ms"});
     let gateway = start(with(config(&[&origin], everything()), "limits", limits)).await;
-    assert_eq!(get(gateway.address(), "/").await.status, 200);
+    assert_eq!(get(gateway.local_addrs().listen, "/").await.status, 200);
     until("the idle connection is closed", || origin.open() == 0).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(ask(&gateway, "POST", "/", "").await.status, 200);

@@ -17,10 +17,10 @@ async fn after_lies(lie: &'static [u8], method: &str) -> Vec<String> {
     let gateway = before(&origin).await;
     let mut given = Vec::new();
     for number in 0..20 {
-        let mut client = Client::connect(gateway.address()).await;
+        let mut client = Client::connect(gateway.local_addrs().listen).await;
         client.send(format!("{method} /lie HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         client.answer_or_end(method).await;
-        given.push(get(gateway.address(), &format!("/{number}")).await.text().to_owned());
+        given.push(get(gateway.local_addrs().listen, &format!("/{number}")).await.text().to_owned());
     }
     gateway.shutdown().await;
     given
@@ -60,7 +60,7 @@ async fn an_answer_with_two_ends_or_a_hidden_coding_is_no_answer() {
     .await;
     let gateway = before(&origin).await;
     for path in ["/length-first", "/chunks-first", "/twice", "/coded"] {
-        get(gateway.address(), path).await.problem(502, "broken");
+        get(gateway.local_addrs().listen, path).await.problem(502, "broken");
     }
     gateway.shutdown().await;
 }
@@ -70,7 +70,7 @@ async fn endless_interim_answers_end_with_the_routes_time() {
     let origin = Origin::start(|_| Reply::Keep(b"HTTP/1.1 102 Processing\r\n\r\n".repeat(20_000))).await;
     let routes = json!([{"name": "all", "match": {"path": "/*"}, "service": "s", "timeout": "500ms"}]);
     let gateway = start(config(&[&origin], routes)).await;
-    get(gateway.address(), "/").await.problem(504, "timed_out");
+    get(gateway.local_addrs().listen, "/").await.problem(504, "timed_out");
     gateway.shutdown().await;
 }
 
@@ -82,7 +82,7 @@ async fn fields_of_an_answer_cannot_steer_the_gateway() {
     })
     .await;
     let gateway = before(&origin).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     for _ in 0..3 {
         let given = client.get("/").await;
         assert_eq!((given.text(), given.field("connection"), given.field("x-gone")), ("ok", None, None));

@@ -13,10 +13,10 @@ async fn a_head_that_does_not_come_in_time_ends_the_connection() {
     let origin = Origin::saying("ok").await;
     let limits = json!({"header_timeout": "200ms", "idle_timeout": "30s"});
     let gateway = start(with(config(&[&origin], everything()), "limits", limits)).await;
-    let silent = Client::connect(gateway.address()).await;
-    let mut slow = Client::connect(gateway.address()).await;
+    let silent = Client::connect(gateway.local_addrs().listen).await;
+    let mut slow = Client::connect(gateway.local_addrs().listen).await;
     slow.send("GET / HTTP/1.1\r\nhost:").await;
-    let mut second = Client::connect(gateway.address()).await;
+    let mut second = Client::connect(gateway.local_addrs().listen).await;
     assert_eq!(second.get("/").await.status, 200);
     second.send("GET / HT").await;
     let began = Instant::now();
@@ -37,9 +37,9 @@ async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let limits = json!({"header_timeout": "200ms", "idle_timeout": "200ms"});
     let routes = json!([{"name": "all", "match": {"path": "/*"}, "service": "s", "timeout": "1500ms"}]);
     let gateway = start(with(config(&[&origin], routes), "limits", limits)).await;
-    let mut idle = Client::connect(gateway.address()).await;
+    let mut idle = Client::connect(gateway.local_addrs().listen).await;
     assert_eq!(idle.get("/").await.status, 200);
-    let mut busy = Client::connect(gateway.address()).await;
+    let mut busy = Client::connect(gateway.local_addrs().listen).await;
     busy.send("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert!(idle.is_closed().await);
     busy.answer("GET").await.problem(504, "timed_out");
@@ -51,7 +51,7 @@ async fn a_client_that_takes_nothing_is_let_go() {
     let origin = Origin::start(|_| Reply::Keep(ok(vec![b'x'; 64 << 20]))).await;
     let limits = json!({"header_timeout": "200ms", "idle_timeout": "300ms"});
     let gateway = start(with(config(&[&origin], everything()), "limits", limits)).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     until("the answer is under way", || origin.count() == 1).await;
     until("the origin is let go", || origin.open() == 0).await;
@@ -65,21 +65,21 @@ async fn connections_beyond_the_limit_are_turned_away() {
     let gateway = start(with(settings, "workers", json!(1))).await;
     let mut held = Vec::new();
     for _ in 0..3 {
-        let mut client = Client::connect(gateway.address()).await;
+        let mut client = Client::connect(gateway.local_addrs().listen).await;
         assert_eq!(client.get("/").await.status, 200);
         held.push(client);
     }
-    assert!(Client::connect(gateway.address()).await.is_closed().await);
-    let admin = gateway.admin_address();
+    assert!(Client::connect(gateway.local_addrs().listen).await.is_closed().await);
+    let admin = gateway.local_addrs().admin;
     assert_eq!(metric(admin, "portreeve_connections_refused_total", &[]).await, 1.0);
     assert_eq!(metric(admin, "portreeve_connections", &[]).await, 3.0);
     drop(held);
     let mut status = 0;
     while status != 200 {
-        let mut client = Client::connect(gateway.address()).await;
+        let mut client = Client::connect(gateway.local_addrs().listen).await;
         client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
         status = client.answer_or_end("GET").await.map_or(0, |given| given.status);
     }
-    assert_eq!(get(gateway.address(), "/").await.status, 200);
+    assert_eq!(get(gateway.local_addrs().listen, "/").await.status, 200);
     gateway.shutdown().await;
 }

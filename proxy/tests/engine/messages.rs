@@ -10,7 +10,7 @@ async fn method_path_query_fields_and_body_arrive() {
         Origin::start(|_| Reply::Keep(answer("201 Created", "x-made: yes\r\nlocation: /a/1\r\n", "made")))
             .await;
     let gateway = before(&origin).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     for method in ["POST", "PUT", "PATCH", "DELETE", "REPORT"] {
         let given = client.ask(method, "/a/b?x=1&y=%2F&z", "x-mine: 7\r\ncookie: a=b\r\n", "hello").await;
         assert_eq!((given.status, given.text()), (201, "made"));
@@ -56,7 +56,7 @@ async fn fields_of_one_connection_end_at_the_gateway() {
 async fn what_every_request_needs_cannot_be_named_away() {
     let origin = Origin::saying("ok").await;
     let gateway = before(&origin).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     let fields =
         "connection: host, authorization, content-length, x-forwarded-for\r\nauthorization: Basic eA==\r\n";
     assert_eq!(client.ask("POST", "/", fields, "body").await.status, 200);
@@ -96,7 +96,7 @@ async fn the_canonical_target_is_what_is_forwarded() {
         ("http://other.example:81/x?y", "/x?y"),
         ("http://other.example", "/"),
     ] {
-        assert_eq!(get(gateway.address(), written).await.status, 200, "{written}");
+        assert_eq!(get(gateway.local_addrs().listen, written).await.status, 200, "{written}");
         assert_eq!(origin.last().line(), format!("GET {forwarded} HTTP/1.1"), "{written}");
     }
     gateway.shutdown().await;
@@ -106,7 +106,7 @@ async fn the_canonical_target_is_what_is_forwarded() {
 async fn the_authority_of_an_absolute_form_is_the_host_for_everyone() {
     let origin = Origin::saying("ok").await;
     let gateway = before(&origin).await;
-    assert_eq!(get(gateway.address(), "http://other.example:81/x").await.status, 200);
+    assert_eq!(get(gateway.local_addrs().listen, "http://other.example:81/x").await.status, 200);
     let seen = origin.last();
     assert_eq!(seen.field("host"), Some("other.example:81"), "routing saw this one");
     assert_eq!(seen.field("x-forwarded-host"), Some("other.example:81"));
@@ -117,13 +117,13 @@ async fn the_authority_of_an_absolute_form_is_the_host_for_everyone() {
 async fn old_clients_and_old_origins_are_understood() {
     let origin = Origin::start(|_| Reply::Close(b"HTTP/1.0 200 OK\r\n\r\nto the end".to_vec())).await;
     let gateway = before(&origin).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     client.send("GET /old HTTP/1.0\r\n\r\n").await;
     let given = client.answer("GET").await;
     assert_eq!((given.status, given.text()), (200, "to the end"));
     assert_eq!((given.field("transfer-encoding"), given.is_cut), (None, false));
     assert_eq!(origin.last().field("host"), Some("s"), "HTTP/1.1 needs a host");
-    let given = get(gateway.address(), "/new").await;
+    let given = get(gateway.local_addrs().listen, "/new").await;
     assert_eq!((given.text(), given.field("transfer-encoding")), ("to the end", Some("chunked")));
     gateway.shutdown().await;
 }
@@ -132,7 +132,7 @@ async fn old_clients_and_old_origins_are_understood() {
 async fn a_connection_to_an_origin_is_used_again() {
     let origin = Origin::saying("ok").await;
     let gateway = before(&origin).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     for _ in 0..50 {
         assert_eq!(client.get("/").await.text(), "ok");
     }
@@ -147,9 +147,9 @@ async fn calls_alternate_strictly_over_connections_and_workers() {
         crate::stage::start(crate::stage::config(&[&left, &right], crate::stage::everything())).await;
     let mut given = Vec::new();
     for _ in 0..40 {
-        given.push(get(gateway.address(), "/").await.text().to_owned());
+        given.push(get(gateway.local_addrs().listen, "/").await.text().to_owned());
     }
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     for _ in 0..10 {
         given.push(client.get("/").await.text().to_owned());
     }
@@ -166,7 +166,7 @@ async fn informational_answers_do_not_reach_a_client_that_asked_for_none() {
     })
     .await;
     let gateway = before(&origin).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     let given = client.answer_or_end("GET").await.unwrap();
     assert_eq!((given.status, given.text()), (200, "done"));

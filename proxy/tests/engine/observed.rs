@@ -17,7 +17,7 @@ async fn counters_add_up() {
     })
     .await;
     let gateway = before(&origin).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     for _ in 0..7 {
         client.get("/").await;
     }
@@ -25,7 +25,7 @@ async fn counters_add_up() {
         client.get("/fault").await;
     }
     client.get("/a//b").await;
-    let admin = gateway.admin_address();
+    let admin = gateway.local_addrs().admin;
     let requests = "portreeve_requests_total";
     assert_eq!(metric(admin, requests, &["route=\"all\"", "service=\"s\"", "status=\"2xx\""]).await, 7.0);
     assert_eq!(metric(admin, requests, &["route=\"all\"", "status=\"5xx\""]).await, 3.0);
@@ -41,17 +41,17 @@ async fn counters_add_up() {
 async fn the_admin_listener_knows_its_three_paths() {
     let origin = Origin::saying("ok").await;
     let gateway = before(&origin).await;
-    let admin = gateway.admin_address();
+    let admin = gateway.local_addrs().admin;
     assert_eq!(get(admin, "/livez").await.text(), "ok\n");
     assert_eq!(get(admin, "/readyz").await.text(), "ready\n");
     assert_eq!(get(admin, "/products").await.status, 404);
     assert_eq!(Client::connect(admin).await.ask("POST", "/livez", "", "").await.status, 405);
-    get(gateway.address(), "/metrics").await;
+    get(gateway.local_addrs().listen, "/metrics").await;
     assert_eq!(origin.count(), 1, "what is the admin's on one listener is anyone's path on the other");
     gateway.shutdown().await;
 
     let gateway = start(config(&[&origin], json!([]))).await;
-    assert_eq!(get(gateway.admin_address(), "/readyz").await.status, 503);
+    assert_eq!(get(gateway.local_addrs().admin, "/readyz").await.status, 503);
     gateway.shutdown().await;
 }
 
@@ -72,7 +72,7 @@ async fn log_lines_are_json_and_hold_no_secret() {
     let gateway = start(with(config(&[&origin], everything()), "access_log", json!({"file": path}))).await;
     let fields = "authorization: Bearer s3cret\r\ncookie: s3cret\r\nuser-agent: \"evil\\\r\n";
     ask(&gateway, "GET", "/a%22b/%E2%80%AE?token=s3cret", fields).await;
-    get(gateway.address(), "/cut").await;
+    get(gateway.local_addrs().listen, "/cut").await;
     ask(&gateway, "GET", "/..", "").await;
     gateway.shutdown().await;
 
@@ -144,7 +144,7 @@ async fn spans_hang_together_in_the_callers_own_form() {
         Some(b'0'),
         "the decision is passed on"
     );
-    let begun = get(gateway.address(), "/../x").await;
+    let begun = get(gateway.local_addrs().listen, "/../x").await;
     let problem = begun.problem(400, "path");
     gateway.shutdown().await;
     let last = spans(&collector).split_off(before);
@@ -165,7 +165,7 @@ async fn a_log_that_nobody_reads_holds_nobody_up() {
     let pipe = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
     let origin = Origin::saying("ok").await;
     let gateway = start(with(config(&[&origin], everything()), "access_log", json!({"file": path}))).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     for _ in 0..500 {
         assert_eq!(client.get(&format!("/{}", "x".repeat(200))).await.status, 200);
     }

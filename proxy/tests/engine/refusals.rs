@@ -15,7 +15,7 @@ async fn refusals_say_why() {
         {"name": "write", "match": {"path": "/products", "methods": ["POST"]}, "service": "s"},
     ]);
     let gateway = start(config(&[&origin], routes)).await;
-    get(gateway.address(), "/nothing").await.problem(404, "no_route");
+    get(gateway.local_addrs().listen, "/nothing").await.problem(404, "no_route");
     let given = ask(&gateway, "DELETE", "/products", "").await;
     given.problem(405, "method");
     assert_eq!(given.field("allow"), Some("GET, HEAD, POST"));
@@ -38,7 +38,7 @@ async fn refusals_say_why() {
 async fn outcome(bytes: &[u8]) -> (Vec<u16>, usize) {
     let origin = Origin::saying("ok").await;
     let gateway = before(&origin).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     client.send(bytes).await;
     let mut statuses = Vec::new();
     while let Some(answer) = client.answer_or_end("GET").await {
@@ -96,7 +96,7 @@ async fn length_and_chunks_together_end_with_the_connection() {
     ] {
         let origin = Origin::saying("ok").await;
         let gateway = before(&origin).await;
-        let mut client = Client::connect(gateway.address()).await;
+        let mut client = Client::connect(gateway.local_addrs().listen).await;
         client.send(format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}\r\n0\r\n\r\n{SECOND}")).await;
         assert_eq!(client.answer("POST").await.status, 200, "the chunks count (RFC 9112, 6.1)");
         assert!(client.is_closed().await, "what follows is not trusted");
@@ -187,7 +187,7 @@ async fn heads_beyond_the_limits_are_refused() {
         let origin = Origin::saying("ok").await;
         let gateway =
             start(with(config(&[&origin], everything()), "limits", json!({"header_bytes": "16KiB"}))).await;
-        let mut client = Client::connect(gateway.address()).await;
+        let mut client = Client::connect(gateway.local_addrs().listen).await;
         let bytes = format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n");
         // The gateway may close before all of it was taken.
         let _ = tokio::io::AsyncWriteExt::write_all(&mut client.stream, bytes.as_bytes()).await;
@@ -195,7 +195,7 @@ async fn heads_beyond_the_limits_are_refused() {
             assert_eq!(given.status, 431);
         }
         assert_eq!(origin.count(), 0);
-        assert_eq!(get(gateway.address(), "/").await.status, 200, "others are served");
+        assert_eq!(get(gateway.local_addrs().listen, "/").await.status, 200, "others are served");
         gateway.shutdown().await;
     }
 }
@@ -208,14 +208,14 @@ async fn a_body_nobody_read_is_never_the_next_request() {
         {"name": "small", "match": {"path": "/small"}, "service": "s", "max_body": "1B"},
     ]);
     let gateway = start(config(&[&origin], routes)).await;
-    assert_eq!(get(gateway.address(), "/kept").await.status, 200);
+    assert_eq!(get(gateway.local_addrs().listen, "/kept").await.status, 200);
     for (path, status) in [("/kept", 200), ("/small", 413), ("/none", 404), ("/..", 400)] {
         for (method, status) in [("GET", status), ("POST", status)] {
             if (method, path) == ("POST", "/kept") {
                 continue;
             }
             let before = origin.count();
-            let mut client = Client::connect(gateway.address()).await;
+            let mut client = Client::connect(gateway.local_addrs().listen).await;
             client.send(request(method, path, "", SECOND)).await;
             assert_eq!(client.answer(method).await.status, status, "{method} {path}");
             // What follows is a request only if the connection still counts.
@@ -234,7 +234,7 @@ async fn a_refused_request_without_a_body_leaves_the_next_one_intact() {
     let origin = Origin::saying("ok").await;
     let routes = json!([{"name": "one", "match": {"path": "/here"}, "service": "s"}]);
     let gateway = start(config(&[&origin], routes)).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     client.send("GET /none HTTP/1.1\r\nhost: a\r\n\r\nGET /here?1 HTTP/1.1\r\nhost: a\r\n\r\nGET /here?2 HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(client.answer("GET").await.status, 404);
     assert_eq!((client.answer("GET").await.status, client.answer("GET").await.status), (200, 200));

@@ -25,7 +25,7 @@ impl Load {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut clients = JoinSet::new();
         for _ in 0..4 {
-            let (stop, done, address) = (Arc::clone(&stop), Arc::clone(&done), gateway.address());
+            let (stop, done, address) = (Arc::clone(&stop), Arc::clone(&done), gateway.local_addrs().listen);
             clients.spawn(async move {
                 let mut client = Client::connect(address).await;
                 while !stop.load(Ordering::SeqCst) {
@@ -67,14 +67,14 @@ async fn routes_come_change_and_go_under_load() {
         load.goes_on(5).await;
         let text = format!("round-{round}");
         let extra = json!({"name": "extra", "match": {"path": "/extra"}, "service": "s", "response_headers": {"set": {"X-Round": text}}});
-        gateway.apply(parsed(with_extra(&[&left, &right], extra))).await.unwrap();
-        assert_eq!(get(gateway.address(), "/extra").await.field("x-round"), Some(text.as_str()));
+        gateway.reload(parsed(with_extra(&[&left, &right], extra))).await.unwrap();
+        assert_eq!(get(gateway.local_addrs().listen, "/extra").await.field("x-round"), Some(text.as_str()));
         let only = if round % 2 == 0 { [&left] } else { [&right] };
-        gateway.apply(parsed(config(&only, everything()))).await.unwrap();
-        assert_eq!(get(gateway.address(), "/extra").await.field("x-round"), None);
+        gateway.reload(parsed(config(&only, everything()))).await.unwrap();
+        assert_eq!(get(gateway.local_addrs().listen, "/extra").await.field("x-round"), None);
     }
     load.end().await;
-    assert_eq!(metric(gateway.admin_address(), "portreeve_reloads_total", &[]).await, 40.0);
+    assert_eq!(metric(gateway.local_addrs().admin, "portreeve_reloads_total", &[]).await, 40.0);
     gateway.shutdown().await;
 }
 
@@ -85,12 +85,12 @@ async fn a_bad_configuration_is_refused_whole() {
     let mut routes = everything();
     routes[0]["response_headers"] = json!({"set": {"X-New": "1"}});
     routes.as_array_mut().unwrap().push(json!({"name": "all", "match": {"path": "no"}, "service": "nobody"}));
-    let faults = gateway.apply(parsed(config(&[&origin], routes))).await.unwrap_err();
+    let faults = gateway.reload(parsed(config(&[&origin], routes))).await.unwrap_err();
     let places: Vec<&str> = faults.0.iter().map(|fault| fault.path.as_str()).collect();
     for place in ["routes[1].name", "routes[1].match.path", "routes[1].service"] {
         assert!(places.contains(&place), "{places:?}");
     }
-    let given = get(gateway.address(), "/").await;
+    let given = get(gateway.local_addrs().listen, "/").await;
     assert_eq!((given.status, given.field("x-new")), (200, None));
     gateway.shutdown().await;
 }
@@ -108,7 +108,7 @@ fn write(path: &Path, routes: &str, origin: &Origin) {
 
 /// Waits until a path is answered with this status.
 async fn becomes(gateway: &Gateway, path: &str, status: u16) {
-    let change = async { while get(gateway.address(), path).await.status != status {} };
+    let change = async { while get(gateway.local_addrs().listen, path).await.status != status {} };
     limited(change).await;
 }
 
@@ -122,10 +122,10 @@ async fn a_followed_file_counts_when_it_is_in_order() {
     let portreeve_config::Document::Gateway(settings) = portreeve_config::load_file(&path).unwrap() else {
         panic!()
     };
-    let mut gateway = Gateway::start(*settings).await.unwrap();
+    let mut gateway = Gateway::builder().config(*settings).serve().await.unwrap();
     gateway.follow(&path).unwrap();
     let load = Load::on(&gateway);
-    assert_eq!(get(gateway.address(), "/new").await.status, 404);
+    assert_eq!(get(gateway.local_addrs().listen, "/new").await.status, 404);
 
     let more = format!("{all}\n  - {{name: new, match: {{path: /new}}, service: s}}");
     write(&path, &more, &origin);
@@ -136,7 +136,7 @@ async fn a_followed_file_counts_when_it_is_in_order() {
     std::fs::remove_file(&path).unwrap();
     // Nothing can be waited for where nothing may happen: the pause only gives a fault time to show.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(get(gateway.address(), "/new").await.status, 200, "the last good one stays");
+    assert_eq!(get(gateway.local_addrs().listen, "/new").await.status, 200, "the last good one stays");
 
     // Something else in the folder never rests.
     let noise = folder.path().join("noise");

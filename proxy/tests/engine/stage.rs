@@ -35,7 +35,7 @@ pub(crate) fn with(mut config: Value, field: &str, value: Value) -> Value {
 
 /// Starts a gateway.
 pub(crate) async fn start(config: Value) -> Gateway {
-    Gateway::start(parsed(config)).await.unwrap()
+    Gateway::builder().config(parsed(config)).serve().await.unwrap()
 }
 
 pub(crate) fn parsed(config: Value) -> GatewayConfig {
@@ -63,5 +63,5 @@ pub(crate) async fn scrape(admin: SocketAddr) -> Answer {
 
 /// One request by a connection of its own.
 pub(crate) async fn ask(gateway: &Gateway, method: &str, target: &str, fields: &str) -> Answer {
-    Client::connect(gateway.address()).await.ask(method, target, fields, "").await
+    Client::connect(gateway.local_addrs().listen).await.ask(method, target, fields, "").await
 }

@@ -30,7 +30,7 @@ async fn what_is_in_flight_is_finished_and_nothing_new_is_taken() {
     .await;
     // One worker, so that what one connection shows is true of all.
     let gateway = start(with(config(&[&origin], everything()), "workers", json!(1))).await;
-    let (address, admin) = (gateway.address(), gateway.admin_address());
+    let (address, admin) = (gateway.local_addrs().listen, gateway.local_addrs().admin);
     let mut idle = Client::connect(address).await;
     assert_eq!(idle.get("/").await.status, 200);
     let mut busy = Client::connect(address).await;
@@ -56,7 +56,7 @@ async fn what_is_in_flight_is_finished_and_nothing_new_is_taken() {
 async fn a_request_that_never_ends_is_waited_for_no_longer_than_the_limit() {
     let origin = Origin::start(|_| Reply::Silence).await;
     let gateway = start(with(config(&[&origin], everything()), "limits", json!({"drain": "200ms"}))).await;
-    let mut client = Client::connect(gateway.address()).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
     client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     until("the request is in flight", || origin.count() == 1).await;
     let began = std::time::Instant::now();
@@ -72,7 +72,7 @@ async fn a_request_on_a_connection_nobody_had_accepted_yet_is_served() {
         let gateway = before(&origin).await;
         // The kernel makes these and takes their bytes without asking the gateway.
         let connect = |_| {
-            let mut stream = std::net::TcpStream::connect(gateway.address()).unwrap();
+            let mut stream = std::net::TcpStream::connect(gateway.local_addrs().listen).unwrap();
             std::io::Write::write_all(&mut stream, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
             stream.set_nonblocking(true).unwrap();
             stream
@@ -97,9 +97,9 @@ async fn a_dropped_gateway_leaves_nothing_behind() {
     // Spans would go to the control plane too.
     let mut gateway = start(with(settings, "tracing", json!({"sample": 0.0}))).await;
     gateway.follow(&path).unwrap();
-    assert_eq!(get(gateway.address(), "/").await.status, 200);
+    assert_eq!(get(gateway.local_addrs().listen, "/").await.status, 200);
     until("it has called the control plane", || control_plane.connections() > 0).await;
-    let (address, admin) = (gateway.address(), gateway.admin_address());
+    let (address, admin) = (gateway.local_addrs().listen, gateway.local_addrs().admin);
     drop(gateway);
     for address in [address, admin] {
         let refusal = async { while !is_refused(address).await {} };
@@ -127,7 +127,7 @@ async fn what_keeps_it_from_starting_is_named() {
             "routes[0].match.path",
         ),
     ] {
-        let fault: StartError = Gateway::start(parsed(settings)).await.err().expect(named);
+        let fault: StartError = Gateway::builder().config(parsed(settings)).serve().await.err().expect(named);
         assert!(fault.to_string().contains(named), "{fault}");
     }
 }
