@@ -143,7 +143,6 @@ fn parts_of_a_route() {
         ("match: {path: /a}, response_headers: {set: {a: é}}", "response_headers.set.a", "cannot carry"),
         ("match: {path: /a}, auth: none, cache: {ttl: 0s}", "cache.ttl", "longer than nothing"),
         ("match: {path: /a}, auth: none, cache: {ttl: 1s, max_entry: 0B}", "cache.max_entry", "more than 0"),
-        ("match: {path: /a}, cache: {ttl: 1s}", "cache.share", "who may be given"),
         ("match: {path: /a}, auth: none, cache: {ttl: 1s, tags: ['{id}']}", "cache.tags[0]", "no `{id}`"),
         ("match: {path: /a}, auth: none, cache: {ttl: 1s, tags: ['']}", "cache.tags[0]", "1 to 256"),
         ("match: {path: /a, methods: [PUT]}, auth: none, cache: {ttl: 1s}", "cache", "does not take GET"),

@@ -179,3 +179,16 @@ fn survive(name: &str, text: &str) {
         assert!(error.to_string().contains(name));
     }
 }
+
+#[test]
+fn without_an_auth_section_a_kept_answer_may_be_shared() {
+    let text = "kind: gateway\nservices: {a: {endpoints: [\"127.0.0.1:1\"]}}\nroutes:\n\
+                \x20 - {name: a, match: {path: /a}, service: a, cache: {ttl: 1s}}\n";
+    assert!(load("x", text).is_ok());
+    let asking = text.replace("ttl: 1s}", "ttl: 1s}, auth: required");
+    assert_eq!(
+        load("x", &asking).unwrap_err().faults().len(),
+        2,
+        "nobody's tokens are accepted, and no share"
+    );
+}
