@@ -102,24 +102,41 @@ async fn start(plan: &Plan, processes: &mut Processes) -> Result<(), Failure> {
         client.get(&format!("{control_plane}/readyz"), LOOK).await.is_ok()
     })
     .await?;
+    let instances = format!("{control_plane}/v1/instances");
+    let before = listed(&client.get(&instances, LOOK).await.map_err(Failure::new)?);
+    let names: Vec<String> = plan.sidecars().map(|sidecar| sidecar.name).collect();
     processes.start(&plan.gateway()?)?;
     for sidecar in plan.sidecars() {
         processes.start(&sidecar)?;
     }
-    let instances = format!("{control_plane}/v1/instances");
     ready(processes, "the shop", async || {
-        client.get(&instances, LOOK).await.is_ok_and(|body| up(&body) >= plan.services.len())
+        let Ok(body) = client.get(&instances, LOOK).await else { return false };
+        let Some(revision) = all_registered(&listed(&body), &before, &names) else { return false };
+        let acknowledged = format!("{control_plane}/v1/revisions/{revision}/acknowledged?timeout=1s");
+        client.get(&acknowledged, LOOK).await.is_ok()
     })
     .await?;
     let sign_in = format!("http://{}/auth/signIn?user_id=demo", plan.gateway_address);
     ready(processes, "the gateway", async || client.get(&sign_in, LOOK).await.is_ok()).await
 }
 
-/// How many instances take requests.
-fn up(body: &[u8]) -> usize {
-    let listed: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let instances = listed["instances"].as_array().map(Vec::as_slice).unwrap_or_default();
-    instances.iter().filter(|instance| instance["status"] == "up").count()
+fn listed(body: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(body).unwrap_or_default()
+}
+
+/// The revision at which an instance of each of these names is registered; `None` while one is not. A folder that
+/// was used before still lists the instances of that time, which are told apart by their process.
+fn all_registered(now: &serde_json::Value, before: &serde_json::Value, names: &[String]) -> Option<u64> {
+    let process = |listed: &serde_json::Value, name: &str| {
+        let instances = listed["instances"].as_array()?;
+        let up = instances.iter().find(|instance| instance["id"] == name && instance["status"] == "up")?;
+        up["metadata"]["pid"].as_str().map(str::to_owned)
+    };
+    let is_registered = |name: &String| {
+        let pid = process(now, name);
+        pid.is_some() && pid != process(before, name)
+    };
+    if names.iter().all(is_registered) { now["revision"].as_u64() } else { None }
 }
 
 /// Waits until `look` says yes. Fails when a process ends meanwhile, or when it takes too long.
