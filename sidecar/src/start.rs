@@ -45,7 +45,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The access log cannot be opened.
-    #[error("the access log {path} cannot be opened: {source}")]
+    #[error("the access log {path} cannot be opened: {source}; check that its folder exists and is writable")]
     AccessLog {
         /// Which file.
         path: String,

@@ -64,7 +64,6 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> Outcome {
     let command = arguments.command.clone();
     let config = written(arguments)?;
-    portreeve::config::check::sidecar(&config).into_result(()).map_err(Failure::configuration)?;
     block_on(async {
         let code = portreeve_sidecar::run(config, command).await.map_err(failure)?;
         Ok(ExitCode::from(code))
