@@ -211,10 +211,8 @@ fn pinned(auth: &Arc<Authenticator>) -> Arc<Pinned> {
         json!({"name": "kept", "match": {"path": "/kept/{id}"}, "service": "shop",
                "cache": {"ttl": "1h", "share": "per_subject", "tags": ["thing:{id}"]}}),
     ];
-    let endpoints = [1, 2].map(|port| EndpointSpec {
-        address: (Ipv4Addr::LOCALHOST, port).into(),
-        id: port.to_string().into(),
-    });
+    let endpoints =
+        [1, 2].map(|port| EndpointSpec::plain((Ipv4Addr::LOCALHOST, port).into(), port.to_string()));
     let snapshot = Snapshot::empty(1).with_routes(&routes.map(route), Some(Arc::clone(auth)));
     let snapshot = snapshot.expect("sound routes").with_endpoints([("shop".to_owned(), endpoints.into())]);
     Arc::new(Pinned { plane: Arc::new(plane), snapshot: Arc::new(snapshot), worker: 0 })

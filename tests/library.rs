@@ -64,7 +64,10 @@ async fn a_program_reloads_its_gateway_and_is_told_what_is_wrong() {
         routes: vec![RouteConfig::new("one", route, "hello")],
         services: [(
             "hello".to_owned(),
-            portreeve::config::ServiceConfig { endpoints: vec![service("hi").to_string()] },
+            portreeve::config::ServiceConfig {
+                endpoints: vec![service("hi").to_string()],
+                ..Default::default()
+            },
         )]
         .into(),
         listen: "127.0.0.1:0".to_owned(),

@@ -6,15 +6,26 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, Period, RouteConfig};
+use crate::{ByteSize, Limits, ListenerConfig, Period, RouteConfig, ServiceConfig};
 
 /// `kind: gateway`: a gateway process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayConfig {
-    /// The address clients connect to. Port 0 takes any free port.
+    /// The address clients connect to in plain text: an IP address and port (port 0 takes any free port). Say `off`
+    /// when there are only `listeners`.
     #[serde(default = "default_listen")]
     pub listen: String,
+    /// Further addresses clients connect to, with TLS and what else a listener can have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<ListenerConfig>,
+    /// Addresses and networks (`10.0.0.0/8`, `::1`) of proxies in front whose `Forwarded`, `X-Forwarded-*` and
+    /// `X-Request-Id` are believed. From anybody else these fields are replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<String>,
+    /// What is done with paths that hold two slashes in a row.
+    #[serde(default, skip_serializing_if = "DuplicateSlashes::is_default")]
+    pub duplicate_slashes: DuplicateSlashes,
     /// The address of `/metrics`, `/livez` and `/readyz`. Keep it on loopback or a private network.
     #[serde(default = "default_admin")]
     pub admin: String,
@@ -54,6 +65,9 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             listen: default_listen(),
+            listeners: Vec::new(),
+            trusted_proxies: Vec::new(),
+            duplicate_slashes: DuplicateSlashes::default(),
             admin: default_admin(),
             workers: None,
             control_plane: None,
@@ -77,6 +91,24 @@ fn default_admin() -> String {
     "127.0.0.1:19092".to_owned()
 }
 
+/// What is done with paths that hold two slashes in a row (`//admin`), which some servers read as one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicateSlashes {
+    /// They are refused with 400.
+    #[default]
+    Refuse,
+    /// They are read, routed and passed on as one.
+    Merge,
+}
+
+impl DuplicateSlashes {
+    /// Whether it is the default.
+    pub fn is_default(&self) -> bool {
+        *self == Self::Refuse
+    }
+}
+
 /// How a node reaches the control plane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -86,14 +118,6 @@ pub struct ControlPlaneLink {
     /// This node's name there; `gateway-<host name>` or `<service>-<host name>-<process>` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-}
-
-/// A service with fixed endpoints.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ServiceConfig {
-    /// Addresses (`127.0.0.1:8080`) that take requests in turn.
-    pub endpoints: Vec<String>,
 }
 
 /// Whose tokens are accepted.
@@ -220,44 +244,5 @@ pub struct CacheConfig {
 impl Default for CacheConfig {
     fn default() -> Self {
         Self { max_size: ByteSize::mib(64) }
-    }
-}
-
-/// Limits on what a client may send or hold.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// All header fields of a request together with its request line.
-    pub header_bytes: ByteSize,
-    /// The number of header fields.
-    pub header_count: usize,
-    /// How long a client may take to send a request's head. Looked at now and then, so that it may be up to twice
-    /// as long on a connection that has carried requests before.
-    pub header_timeout: Period,
-    /// How long a client's connection may be idle between two requests, and how long a client may take nothing of
-    /// an answer that is there for it.
-    pub idle_timeout: Period,
-    /// Connections from clients at one time, over all workers.
-    pub connections: usize,
-    /// How long a connection to an instance may take to be made.
-    pub connect_timeout: Period,
-    /// How long an idle connection to an instance is kept.
-    pub upstream_idle: Period,
-    /// How long requests in flight get to finish when the process is asked to stop.
-    pub drain: Period,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            header_bytes: ByteSize::kib(32),
-            header_count: 100,
-            header_timeout: Period::from_secs(10),
-            idle_timeout: Period::from_secs(60),
-            connections: 10_000,
-            connect_timeout: Period::from_secs(1),
-            upstream_idle: Period::from_secs(30),
-            drain: Period::from_secs(10),
-        }
     }
 }

@@ -10,6 +10,8 @@ mod control_plane;
 mod fault;
 mod gateway;
 mod json;
+mod limits;
+mod listener;
 mod load;
 mod mend;
 mod render;
@@ -21,14 +23,20 @@ mod substitute;
 mod suggest;
 mod tree;
 mod units;
+mod upstream;
 pub mod wire;
 mod yaml;
 
 pub use control_plane::{ControlPlaneConfig, SeedConfig};
 pub use fault::{Fault, Faults};
 pub use gateway::{
-    AccessLog, AuthConfig, AuthProvider, CacheConfig, ControlPlaneLink, GatewayConfig, Limits, Propagation,
-    ServiceConfig, TracingConfig, ZipkinConfig,
+    AccessLog, AuthConfig, AuthProvider, CacheConfig, ControlPlaneLink, DuplicateSlashes, GatewayConfig,
+    Propagation, TracingConfig, ZipkinConfig,
+};
+pub use limits::{Http2Limits, Limits};
+pub use listener::{
+    Alpn, CertificateConfig, ClientAuth, ClientAuthMode, ListenerConfig, Protocol, ProxyProtocolIn,
+    TcpForward, TlsConfig, TlsVersion,
 };
 pub use load::{Document, Kind, LoadError, check_json, load_document, load_file, parse_document, parse_json};
 pub use render::{Content, PlacedFault};
@@ -39,3 +47,4 @@ pub use route::{
 pub use schema::schema;
 pub use sidecar::{ReadyCheck, SidecarConfig};
 pub use units::{ByteSize, Period};
+pub use upstream::{ProxyVersion, ServiceConfig, UpstreamProtocol, UpstreamTls};

@@ -51,6 +51,13 @@ pub struct RouteConfig {
     /// The largest request body this route takes.
     #[serde(default = "default_max_body")]
     pub max_body: ByteSize,
+    /// Protocols that a request may switch to (`Upgrade`, or extended CONNECT in HTTP/2): `[websocket]`. A wish for
+    /// another is not passed on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upgrade: Vec<String>,
+    /// Whether gRPC-Web of browsers is translated into gRPC for the service.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub grpc_web: bool,
     /// Among routes that fit equally well, the higher number wins.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub priority: i32,
@@ -79,6 +86,8 @@ impl RouteConfig {
             timeout: default_timeout(),
             retry: RetryConfig::default(),
             max_body: default_max_body(),
+            upgrade: Vec::new(),
+            grpc_web: false,
             priority: 0,
         }
     }
@@ -90,6 +99,10 @@ fn default_timeout() -> Period {
 
 fn default_max_body() -> ByteSize {
     ByteSize::mib(10)
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn is_zero(number: &i32) -> bool {

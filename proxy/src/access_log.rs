@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use portreeve_config::AccessLog as Destination;
 use serde::Serialize;
 
+use crate::address::Address;
 use crate::metrics::PlaneStats;
 
 /// How often buffers are written out.
@@ -56,7 +57,7 @@ pub struct Line<'a> {
     pub service: Option<&'a str>,
     /// The instance that answered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<std::net::SocketAddr>,
+    pub endpoint: Option<&'a Address>,
     /// Attempts made.
     pub attempts: u8,
     /// What the cache did.

@@ -50,7 +50,7 @@ impl GatewayBuilder {
         endpoints: impl IntoIterator<Item = impl ToString>,
     ) -> Self {
         let endpoints = endpoints.into_iter().map(|endpoint| endpoint.to_string()).collect();
-        self.config.services.insert(name.into(), ServiceConfig { endpoints });
+        self.config.services.insert(name.into(), ServiceConfig { endpoints, ..ServiceConfig::default() });
         self
     }
 

@@ -17,6 +17,7 @@
 //! [`snapshot`] is a configuration made ready, [`reload`] puts a new one in force, [`rejection`] says no.
 
 pub mod access_log;
+pub mod address;
 mod builder;
 pub mod client;
 mod gateway;
@@ -30,6 +31,7 @@ pub mod server;
 pub mod snapshot;
 pub mod target;
 pub mod telemetry;
+pub mod tls;
 
 pub use builder::GatewayBuilder;
 pub use gateway::{Gateway, LocalAddrs, StartError, exposition, host_name, span_endpoint, span_sink};

@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn unchanged_routes_and_live_state_are_carried_over() {
         let first = Snapshot::empty(1).with_routes(&[route("a", "/a"), route("b", "/b")], None).unwrap();
-        let spec = EndpointSpec { address: ([127, 0, 0, 1], 1).into(), id: "one".into() };
+        let spec = EndpointSpec::plain(([127, 0, 0, 1], 1).into(), "one");
         let first = first.with_endpoints([("s".to_owned(), vec![spec])]);
         let second = first.with_routes(&[route("a", "/a"), route("b", "/changed")], None).unwrap();
         assert!(Arc::ptr_eq(&first.routes[0], &second.routes[0]));

@@ -122,7 +122,7 @@ fn trace_name(config: &SidecarConfig) -> String {
 
 /// Inbound's whole configuration: everything goes to the service beside it.
 fn inbound(config: &SidecarConfig, app: SocketAddr) -> Result<Snapshot, Faults> {
-    let endpoint = EndpointSpec { address: app, id: app.to_string().into() };
+    let endpoint = EndpointSpec::plain(app, app.to_string());
     let all = RouteConfig {
         timeout: INBOUND_TIMEOUT,
         // There is no other instance here; the caller knows some.

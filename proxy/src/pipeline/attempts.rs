@@ -1,6 +1,5 @@
 //! **choose**, **outbound** and **judge**: one attempt after the other at the instances of a service.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -50,9 +49,9 @@ pub(super) struct Attempts {
     turn: Option<usize>,
     /// What the instance is picked by, where the route does not go by turns.
     pub(super) key: Option<HeaderValue>,
-    tried: Vec<SocketAddr>,
+    tried: Vec<u64>,
     pub(super) current: Option<Attempt>,
-    pub(super) answered_by: Option<SocketAddr>,
+    pub(super) answered_by: Option<Arc<Endpoint>>,
 }
 
 pub(super) struct Attempt {
@@ -66,7 +65,7 @@ impl Exchange {
     ///
     /// # Errors
     /// [`Rejection::NoInstance`].
-    pub fn choose(&mut self) -> Result<SocketAddr, Rejection> {
+    pub fn choose(&mut self) -> Result<Arc<Endpoint>, Rejection> {
         let pinned = Arc::clone(&self.pinned);
         let route = self.route_in(&pinned).ok_or(Rejection::NoRoute)?;
         let service = pinned.snapshot.service_of(route);
@@ -82,7 +81,7 @@ impl Exchange {
             trace: self.trace.child(),
             clock: Instant::now(),
         });
-        Ok(endpoint.address)
+        Ok(Arc::clone(endpoint))
     }
 
     /// **outbound**: the request for the chosen instance.
@@ -122,11 +121,11 @@ impl Exchange {
         if matches!(failure, Some(Failure::NotConnected | Failure::Reset)) {
             attempt.endpoint.failed();
         }
-        self.attempts.answered_by = outcome.is_ok().then_some(attempt.endpoint.address);
         if failure.is_some_and(|failure| self.may_repeat(failure, has_body)) {
-            self.attempts.tried.push(attempt.endpoint.address);
+            self.attempts.tried.push(attempt.endpoint.number);
             return Verdict::Again;
         }
+        self.attempts.answered_by = outcome.is_ok().then_some(attempt.endpoint);
         match outcome {
             Ok(_) => Verdict::Deliver,
             Err(fault) => {

@@ -55,7 +55,7 @@ impl Exchange {
             attributes,
             remote: Remote {
                 service: route.map(|route| Arc::clone(&route.service)),
-                address: Some(attempt.endpoint.address),
+                address: attempt.endpoint.address.socket(),
             },
         });
     }
@@ -138,7 +138,7 @@ impl Exchange {
                 duration_ms: took.as_micros() as f64 / 1000.0,
                 route: route.map(|route| &*route.name),
                 service: route.map(|route| &*route.service),
-                endpoint: self.attempts.answered_by,
+                endpoint: self.attempts.answered_by.as_ref().map(|endpoint| &endpoint.address),
                 attempts: self.attempts.made,
                 cache: self.cache.map(CacheOutcome::word),
                 subject: self.identity.as_ref().map(|identity| identity.subject.as_str()),

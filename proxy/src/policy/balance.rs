@@ -1,13 +1,15 @@
 //! Which instance of a service takes the next attempt: strict round robin over those in order, or the one a key
 //! belongs to; instances that just failed are set aside for a while.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pingora_ketama::{Bucket, Continuum};
+
+use crate::address::{Address, Dial};
 
 /// The shortest and the longest time an instance is set aside after connections to it failed.
 const ASIDE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -25,27 +27,46 @@ pub struct Service {
     /// thread carries them.
     rotation: Arc<AtomicUsize>,
     /// Where keys belong; made when a route first asks.
-    ring: OnceLock<Continuum>,
+    ring: OnceLock<Ring>,
+}
+
+/// The ring, and which instance each of its addresses is.
+struct Ring {
+    points: Continuum,
+    owners: HashMap<SocketAddr, usize>,
 }
 
 /// One instance as the balancer sees it. Lives on across reloads for as long as its address is listed.
 pub struct Endpoint {
     /// Where it is.
-    pub address: SocketAddr,
+    pub address: Address,
     /// Its name in the registry; the address for those of a file.
     pub id: Arc<str>,
+    /// How it is spoken to.
+    pub dial: Arc<Dial>,
+    /// No other endpoint of the process has it or ever had it: what connections are kept under.
+    pub number: u64,
     failures: AtomicU32,
     /// Milliseconds since `Clock` began until which it is set aside; 0 when it is in order.
     aside_until: AtomicU64,
 }
 
 /// An instance as sources name it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EndpointSpec {
     /// Where it is.
-    pub address: SocketAddr,
+    pub address: Address,
     /// Its name.
     pub id: Arc<str>,
+    /// How it is spoken to.
+    pub dial: Arc<Dial>,
+}
+
+impl EndpointSpec {
+    /// An instance at an IP address and port that speaks plain HTTP/1.1.
+    pub fn plain(address: std::net::SocketAddr, id: impl Into<Arc<str>>) -> Self {
+        Self { address: address.into(), id: id.into(), dial: Arc::default() }
+    }
 }
 
 /// Milliseconds since the process first asked: small enough for one atomic, monotonic.
@@ -58,12 +79,12 @@ fn clock() -> u64 {
 impl Service {
     /// A service with these instances. What `previous` knew of the turn and of instances that stay is kept.
     pub fn new(name: &str, mut specs: Vec<EndpointSpec>, previous: Option<&Service>) -> Self {
-        specs.sort();
+        specs.sort_by(|a, b| (&a.address, &a.id).cmp(&(&b.address, &b.id)));
         specs.dedup_by(|a, b| a.address == b.address);
-        let known: BTreeMap<SocketAddr, &Arc<Endpoint>> =
-            previous.iter().flat_map(|service| &service.endpoints).map(|e| (e.address, e)).collect();
+        let known: BTreeMap<&Address, &Arc<Endpoint>> =
+            previous.iter().flat_map(|service| &service.endpoints).map(|e| (&e.address, e)).collect();
         let endpoints = specs.into_iter().map(|spec| match known.get(&spec.address) {
-            Some(endpoint) if endpoint.id == spec.id => Arc::clone(endpoint),
+            Some(endpoint) if endpoint.id == spec.id && endpoint.dial == spec.dial => Arc::clone(endpoint),
             _ => Arc::new(Endpoint::new(spec)),
         });
         Self {
@@ -77,21 +98,24 @@ impl Service {
     /// The turn of the instance that `key` belongs to, by consistent hashing (ketama): of those that are neither
     /// set aside nor `tried` the first one on the ring, so that the keys of an instance that fails spread over
     /// all others. The instance the key really belongs to when there is no other.
-    pub fn turn_of(&self, key: &[u8], tried: &[SocketAddr]) -> usize {
+    pub fn turn_of(&self, key: &[u8], tried: &[u64]) -> usize {
         if self.endpoints.is_empty() {
             return 0;
         }
         let ring = self.ring.get_or_init(|| {
-            let buckets: Vec<Bucket> = self.endpoints.iter().map(|one| Bucket::new(one.address, 1)).collect();
-            Continuum::new(&buckets)
+            let buckets: Vec<Bucket> =
+                self.endpoints.iter().map(|one| Bucket::new(one.address.on_ring(), 1)).collect();
+            Ring {
+                points: Continuum::new(&buckets),
+                owners: self.endpoints.iter().map(|one| one.address.on_ring()).zip(0..).collect(),
+            }
         });
-        let number =
-            |address: &SocketAddr| self.endpoints.binary_search_by_key(address, |one| one.address).ok();
+        let number = |address: &SocketAddr| ring.owners.get(address).copied();
         let in_order = |number: &usize| {
             let endpoint = &self.endpoints[*number];
-            !endpoint.is_aside() && !tried.contains(&endpoint.address)
+            !endpoint.is_aside() && !tried.contains(&endpoint.number)
         };
-        let mut owners = ring.node_iter(key).filter_map(number);
+        let mut owners = ring.points.node_iter(key).filter_map(number);
         let owner = owners.next().unwrap_or(0);
         match in_order(&owner) {
             true => owner,
@@ -107,7 +131,7 @@ impl Service {
 
     /// The instance for a turn that is in order and not among `tried`; failing that one that is not among
     /// `tried`; failing that any. `None` when there is no instance at all.
-    pub fn pick(&self, turn: usize, tried: &[SocketAddr]) -> Option<&Arc<Endpoint>> {
+    pub fn pick(&self, turn: usize, tried: &[u64]) -> Option<&Arc<Endpoint>> {
         let count = self.endpoints.len();
         if count == 0 {
             return None;
@@ -117,16 +141,19 @@ impl Service {
             return Some(first);
         }
         let in_turn = || (0..count).map(|step| &self.endpoints[(turn + step) % count]);
-        let untried = || in_turn().filter(|endpoint| !tried.contains(&endpoint.address));
+        let untried = || in_turn().filter(|endpoint| !tried.contains(&endpoint.number));
         untried().find(|endpoint| !endpoint.is_aside()).or_else(|| untried().next()).or(Some(first))
     }
 }
 
 impl Endpoint {
     fn new(spec: EndpointSpec) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             address: spec.address,
             id: spec.id,
+            dial: spec.dial,
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             failures: AtomicU32::new(0),
             aside_until: AtomicU64::new(0),
         }
@@ -162,15 +189,14 @@ mod tests {
     use super::*;
 
     fn specs(ports: &[u16]) -> Vec<EndpointSpec> {
-        let spec = |port: &u16| EndpointSpec {
-            address: ([127, 0, 0, 1], *port).into(),
-            id: port.to_string().into(),
-        };
+        let spec = |port: &u16| EndpointSpec::plain(([127, 0, 0, 1], *port).into(), port.to_string());
         ports.iter().map(spec).collect()
     }
 
     fn ports(service: &Service, count: usize) -> Vec<u16> {
-        (0..count).map(|_| service.pick(service.turn(), &[]).unwrap().address.port()).collect()
+        (0..count)
+            .map(|_| service.pick(service.turn(), &[]).unwrap().address.socket().unwrap().port())
+            .collect()
     }
 
     #[test]
@@ -195,8 +221,14 @@ mod tests {
     fn a_key_stays_where_it_belongs_and_few_move() {
         let service = Service::new("products", specs(&[1, 2, 3, 4]), None);
         let keys: Vec<String> = (0..1000).map(|number| format!("user-{number}")).collect();
-        let owner = |service: &Service, key: &str, tried: &[SocketAddr]| {
-            service.pick(service.turn_of(key.as_bytes(), tried), tried).unwrap().address.port()
+        let owner = |service: &Service, key: &str, tried: &[u64]| {
+            service
+                .pick(service.turn_of(key.as_bytes(), tried), tried)
+                .unwrap()
+                .address
+                .socket()
+                .unwrap()
+                .port()
         };
         let before: Vec<u16> = keys.iter().map(|key| owner(&service, key, &[])).collect();
         for port in 1..=4 {
@@ -212,7 +244,7 @@ mod tests {
                 stays => assert_eq!(after, *stays, "{key} has moved"),
             }
             // A retry goes where the key would belong without the instance that was tried.
-            let tried = [SocketAddr::from(([127, 0, 0, 1], 3))];
+            let tried = [service.endpoints[2].number];
             assert_eq!(owner(&service, key, &tried), after, "{key}");
         }
         assert_eq!(heirs.len(), 3, "the keys of an instance that is gone spread over all others");
@@ -224,10 +256,14 @@ mod tests {
         let service = Service::new("products", specs(&[1, 2]), None);
         service.endpoints.iter().for_each(|endpoint| endpoint.failed());
         assert_eq!(ports(&service, 4), [1, 2, 1, 2]);
-        let tried = [service.endpoints[0].address];
-        assert_eq!(service.pick(0, &tried).unwrap().address.port(), 2);
-        let all = [service.endpoints[0].address, service.endpoints[1].address];
-        assert_eq!(service.pick(0, &all).unwrap().address.port(), 1, "the last resort is its turn");
+        let tried = [service.endpoints[0].number];
+        assert_eq!(service.pick(0, &tried).unwrap().address.socket().unwrap().port(), 2);
+        let all = [service.endpoints[0].number, service.endpoints[1].number];
+        assert_eq!(
+            service.pick(0, &all).unwrap().address.socket().unwrap().port(),
+            1,
+            "the last resort is its turn"
+        );
         assert!(Service::new("none", Vec::new(), None).pick(0, &[]).is_none());
     }
 }

@@ -40,10 +40,8 @@ impl Resolve for Live {
     fn endpoints(&self, service: &str) -> Vec<SocketAddr> {
         let snapshot = self.current.load();
         let Some(service) = snapshot.service(service) else { return Vec::new() };
-        let mut addresses: Vec<SocketAddr> =
-            service.endpoints.iter().map(|endpoint| endpoint.address).collect();
-        addresses
-            .sort_by_key(|address| service.endpoints.iter().any(|e| e.address == *address && e.is_aside()));
-        addresses
+        let mut endpoints: Vec<_> = service.endpoints.iter().collect();
+        endpoints.sort_by_key(|endpoint| endpoint.is_aside());
+        endpoints.into_iter().filter_map(|endpoint| endpoint.address.socket()).collect()
     }
 }

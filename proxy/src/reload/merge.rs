@@ -28,7 +28,7 @@ pub(super) fn routes(file: &GatewayConfig, control: &Snapshot) -> Result<Vec<Rou
 pub(super) fn fixed_endpoints(file: &GatewayConfig) -> BTreeMap<String, Vec<EndpointSpec>> {
     let specs = |endpoints: &[String]| {
         let addresses = endpoints.iter().filter_map(|text| text.parse::<SocketAddr>().ok());
-        addresses.map(|address| EndpointSpec { address, id: address.to_string().into() }).collect()
+        addresses.map(|address| EndpointSpec::plain(address, address.to_string())).collect()
     };
     file.services.iter().map(|(name, service)| (name.clone(), specs(&service.endpoints))).collect()
 }
@@ -42,7 +42,7 @@ pub fn endpoints_of(
         services.into_iter().map(|service| (service, Vec::new())).collect();
     for instance in instances.iter().filter(|instance| instance.status == InstanceStatus::Up) {
         if let Some(list) = found.get_mut(&instance.service) {
-            list.push(EndpointSpec { address: instance.address, id: instance.id.as_str().into() });
+            list.push(EndpointSpec::plain(instance.address, instance.id.as_str()));
         }
     }
     found

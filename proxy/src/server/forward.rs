@@ -68,7 +68,8 @@ async fn forward(
 ) -> Result<Forwarded, Rejection> {
     let mut body = ClientBody::new(body, exchange.max_body());
     loop {
-        let address = exchange.choose()?;
+        let endpoint = exchange.choose()?;
+        let Some(address) = endpoint.address.socket() else { return Err(Rejection::NotServed) };
         let mut attempt = Attempt { worker, exchange, head: &head, address };
         let deadline = attempt.exchange.deadline().into();
         let outcome = match tokio::time::timeout_at(deadline, attempt.run(&mut body)).await {

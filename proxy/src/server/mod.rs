@@ -8,6 +8,7 @@ mod connection;
 mod forward;
 mod listener;
 mod pace;
+pub(crate) mod stream;
 mod upstream;
 mod worker;
 
