@@ -114,6 +114,20 @@ impl Exchange {
         }
     }
 
+    /// **begin** for what could not be read as a request, so that its refusal has a trace and a log line too.
+    pub fn unreadable(pinned: Arc<Pinned>, peer: &Peer) -> Self {
+        let mut head = http::Request::new(()).into_parts().0;
+        let mut exchange = Self::begin(pinned, &mut head, peer);
+        (exchange.target, exchange.route, exchange.refused) = (Target::unreadable(), None, None);
+        exchange
+    }
+
+    /// Whether the route lets a request switch to this protocol.
+    pub fn may_switch_to(&self, protocol: &HeaderValue) -> bool {
+        let allowed = self.route_in(&self.pinned).map_or(&[][..], |route| &route.upgrade);
+        allowed.iter().any(|allowed| protocol.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
+    }
+
     /// **admit**: the token first, the cache second, so that nobody is given what they may not see.
     ///
     /// # Errors

@@ -61,6 +61,8 @@ pub struct Route {
     pub retry: RetryRule,
     /// The largest request body, in bytes.
     pub max_body: u64,
+    /// Protocols that a request may switch to.
+    pub upgrade: Box<[Box<str>]>,
     /// Its counters.
     pub stats: Arc<RouteStats>,
     /// Name and a digest of the configuration: part of cache keys, and how an unchanged route is recognised.
@@ -218,6 +220,7 @@ impl RouteBuilder<'_> {
             timeout: config.timeout.get(),
             retry: RetryRule::new(&config.retry),
             max_body: config.max_body.get(),
+            upgrade: config.upgrade.iter().map(|protocol| protocol.as_str().into()).collect(),
             stats: stats.unwrap_or_else(|| Arc::new(RouteStats::new(self.workers))),
             identity,
             slot: self.slot,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderName, HeaderValue, Request, StatusCode, Version, request, response};
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, StatusCode, request, response};
 
 use super::Exchange;
 use crate::policy::balance::Endpoint;
@@ -84,24 +85,19 @@ impl Exchange {
         Ok(Arc::clone(endpoint))
     }
 
-    /// **outbound**: the request for the chosen instance.
+    /// **outbound**: the target for the chosen instance; `head` gets what is its own for this attempt.
     ///
     /// # Errors
     /// [`Rejection::NoRoute`] when a rewrite makes a path that cannot be sent.
-    pub fn outbound<B>(&self, head: &request::Parts, body: B) -> Result<Request<B>, Rejection> {
+    pub fn outbound(&self, head: &mut request::Parts) -> Result<PathAndQuery, Rejection> {
         let route = self.route_in(&self.pinned).ok_or(Rejection::NoRoute)?;
         let captures = self.route.as_ref().map(|(_, captures)| captures);
         let rewritten =
             route.rewrite.as_ref().zip(captures).map(|(rewrite, c)| rewrite.apply(self.target.path(), c));
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.version_mut() = Version::HTTP_11;
-        *request.uri_mut() = self.target.with_path(rewritten.as_deref()).ok_or(Rejection::NoRoute)?.into();
-        *request.headers_mut() = head.headers.clone();
         if let Some(attempt) = &self.attempts.current {
-            attempt.trace.inject(request.headers_mut());
+            attempt.trace.inject(&mut head.headers);
         }
-        Ok(request)
+        self.target.with_path(rewritten.as_deref()).ok_or(Rejection::NoRoute)
     }
 
     /// **judge**: what the end of an attempt means for the instance, and for the client.

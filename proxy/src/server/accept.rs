@@ -46,6 +46,7 @@ async fn serve(seed: Seed) -> io::Result<()> {
             _ = stop.wait_for(|stop| *stop) => break,
         }
     }
+    worker.stop();
     take_those_that_wait(&worker, listener)?;
     wait_for_connections(&worker).await;
     Ok(())
@@ -66,8 +67,7 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, peer: std::net::IpAddr) {
     let Some(open) = worker.admit() else { return };
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
-        connection::serve(worker, stream, peer).await;
-        drop(open);
+        connection::serve(worker, stream, peer, open).await;
     });
 }
 
@@ -78,7 +78,7 @@ fn is_one_connections(error: &io::Error) -> bool {
 }
 
 async fn wait_for_connections(worker: &Worker) {
-    let deadline = tokio::time::Instant::now() + worker.limits.drain.get();
+    let deadline = tokio::time::Instant::now() + worker.limits().drain.get();
     while worker.open() > 0 && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -1,44 +1,89 @@
-//! Carries one request through the pipeline: asks each verb in turn, and does between them the I/O they decide on.
+//! Carries one request through the pipeline: asks each verb in turn, and does between them the I/O they decide on. One
+//! path for every protocol on either side.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, request};
-use http_body::Body;
-use hyper::body::Incoming;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, Version, header, request, response};
 
-use super::body::{BodyEnd, Outgoing, RequestBody};
-use super::upstream::Connection;
-use super::worker::Worker;
+use super::alarm::{Alarm, Elapsed};
+use super::body::{BodyEnd, Outgoing, RequestBody, Source};
+use super::h1::{self, CallFault, Client};
+use super::upstream::{Answer, Call, Given, Lease, Line};
+use super::visit::Visit;
 use crate::pipeline::{self, Admission, AttemptFault, Exchange, Verdict};
-use crate::policy::headers::{Peer, is_framed_once};
+use crate::policy::balance::Endpoint;
 use crate::rejection::Rejection;
 
-/// The answer to one request. Never fails: what goes wrong becomes an answer.
+/// A request as it came in.
+pub(super) struct Arrival {
+    pub(super) parts: request::Parts,
+    pub(super) body: Source,
+    /// The protocol the client would like to switch to.
+    pub(super) upgrade: Option<HeaderValue>,
+}
+
+/// What the client gets.
+pub(super) enum Answered {
+    Response(Response<Outgoing>),
+    Switch(Switch),
+}
+
+/// An instance has switched to another protocol.
+pub(super) struct Switch {
+    pub(super) parts: response::Parts,
+    pub(super) protocol: HeaderValue,
+    pub(super) lease: Lease,
+    pub(super) exchange: Exchange,
+}
+
+/// The answer to one request. Never fails: what goes wrong becomes an answer. `client` is told of interim answers.
 pub(super) async fn answer(
-    worker: &Rc<Worker>,
-    request: Request<Incoming>,
-    peer: &Peer,
-) -> Response<Outgoing> {
-    let (mut head, body) = request.into_parts();
-    let mut exchange = Exchange::begin(worker.pin(), &mut head, peer);
-    let admission = exchange.admit(&mut head, body.size_hint().exact()).await;
+    visit: &Visit,
+    alarm: &Alarm,
+    arrival: Arrival,
+    client: Option<&Rc<Client>>,
+) -> Answered {
+    let Arrival { mut parts, body, upgrade } = arrival;
+    let mut exchange = Exchange::begin(visit.worker.pin(), &mut parts, &visit.peer);
+    let admission = match visit.worker.is_full() {
+        false => exchange.admit(&mut parts, body.length()).await,
+        true => Err(Rejection::NoRoute),
+    };
     let refused = match admission {
         Ok(Admission::Hit(stored)) => {
-            let (status, headers, body) = pipeline::from_cache(&mut exchange, &stored, &head.headers);
-            return respond(status, headers, body, exchange);
+            let (status, headers, body) = pipeline::from_cache(&mut exchange, &stored, &parts.headers);
+            return Answered::Response(respond(status, headers, body, exchange));
         }
-        Ok(Admission::Forward) => match forward(worker, &mut exchange, head, body).await {
-            Ok(Forwarded { answer, connection, fill }) => {
-                return answer.map(|body| Outgoing::instance(body, connection, fill, exchange));
+        Ok(Admission::Forward) => {
+            let upgrade = upgrade.filter(|protocol| exchange.may_switch_to(protocol));
+            let body = ClientBody::new(body, exchange.max_body());
+            let mut journey = Journey { visit, alarm, client, exchange: &mut exchange, parts, body, upgrade };
+            match journey.run().await {
+                Ok(((head, Answer::H1(lease)), _)) if is_switch(&head) => {
+                    let protocol = journey.upgrade.take().unwrap_or(HeaderValue::from_static(""));
+                    return Answered::Switch(Switch { parts: head, protocol, lease, exchange });
+                }
+                Ok(((head, answer), fill)) => {
+                    let body = Outgoing::instance(answer, fill, exchange);
+                    return Answered::Response(Response::from_parts(head, body));
+                }
+                Err(rejection) => rejection,
             }
-            Err(rejection) => rejection,
-        },
+        }
         Err(rejection) => rejection,
     };
-    let (status, headers, text) = exchange.reject(&refused);
+    Answered::Response(refuse(exchange, &refused))
+}
+
+/// The answer that says no.
+pub(super) fn refuse(mut exchange: Exchange, rejection: &Rejection) -> Response<Outgoing> {
+    let (status, headers, text) = exchange.reject(rejection);
     respond(status, headers, text.into(), exchange)
 }
 
@@ -54,149 +99,194 @@ fn respond(
     response
 }
 
-struct Forwarded {
-    answer: Response<Incoming>,
-    connection: Connection,
-    fill: Option<pipeline::Fill>,
+/// A request on its way to an instance and back.
+struct Journey<'a> {
+    visit: &'a Visit,
+    alarm: &'a Alarm,
+    client: Option<&'a Rc<Client>>,
+    exchange: &'a mut Exchange,
+    parts: request::Parts,
+    body: ClientBody,
+    upgrade: Option<HeaderValue>,
 }
 
-async fn forward(
-    worker: &Rc<Worker>,
-    exchange: &mut Exchange,
-    head: request::Parts,
-    body: Incoming,
-) -> Result<Forwarded, Rejection> {
-    let mut body = ClientBody::new(body, exchange.max_body());
-    loop {
-        let endpoint = exchange.choose()?;
-        let Some(address) = endpoint.address.socket() else { return Err(Rejection::NotServed) };
-        let mut attempt = Attempt { worker, exchange, head: &head, address };
-        let deadline = attempt.exchange.deadline().into();
-        let outcome = match tokio::time::timeout_at(deadline, attempt.run(&mut body)).await {
-            Ok(outcome) => outcome?,
-            Err(_) if body.end.get() == BodyEnd::UnderWay => Err(AttemptFault::BodyLate),
-            Err(_) => Err(AttemptFault::TimedOut),
-        };
-        match outcome {
-            Ok((answer, connection)) => {
-                let (mut parts, incoming) = answer.into_parts();
-                if let Verdict::Again = exchange.judge(Ok(&parts), body.exists) {
-                    continue;
+impl Journey<'_> {
+    async fn run(&mut self) -> Result<(Given, Option<pipeline::Fill>), Rejection> {
+        loop {
+            let endpoint = self.exchange.choose()?;
+            let (alarm, deadline) = (self.alarm, self.exchange.deadline());
+            let outcome = match alarm.within(deadline, self.attempt(&endpoint)).await {
+                Ok(outcome) => outcome?,
+                Err(Elapsed) if self.body.end() == BodyEnd::UnderWay => Err(AttemptFault::BodyLate),
+                Err(Elapsed) => Err(AttemptFault::TimedOut),
+            };
+            match outcome {
+                Ok((mut head, answer)) => {
+                    if let Verdict::Again = self.exchange.judge(Ok(&head), self.body.exists) {
+                        continue;
+                    }
+                    let fill = self.exchange.inbound(&self.parts.headers, &mut head);
+                    return Ok(((head, answer), fill));
                 }
-                let fill = exchange.inbound(&head.headers, &mut parts);
-                return Ok(Forwarded { answer: Response::from_parts(parts, incoming), connection, fill });
-            }
-            Err(fault) => {
-                if let Verdict::GiveUp(rejection) = exchange.judge(Err(fault), body.exists) {
-                    return Err(rejection);
+                Err(fault) => {
+                    if let Verdict::GiveUp(rejection) = self.exchange.judge(Err(fault), self.body.exists) {
+                        return Err(rejection);
+                    }
                 }
             }
         }
+    }
+
+    /// One attempt at one instance: by an idle connection if there is one, by a new one otherwise. An idle connection
+    /// that turns out to be dead costs no attempt as long as the instance cannot have acted on the request.
+    async fn attempt(&mut self, endpoint: &Arc<Endpoint>) -> Result<Result<Given, AttemptFault>, Rejection> {
+        let target = self.exchange.outbound(&mut self.parts)?;
+        let worker = Rc::clone(&self.visit.worker);
+        if let Some(call) = worker.upstreams.join(endpoint) {
+            return Ok(self.by_stream(call, endpoint, &target).await);
+        }
+        while let Some(lease) = worker.upstreams.reuse(endpoint) {
+            match self.by_connection(lease, &target).await {
+                Err(CallFault::Unsent) => {}
+                Err(CallFault::Reset) if self.is_repeatable() => {}
+                outcome => return Ok(outcome.map_err(fault_of)),
+            }
+        }
+        Ok(match worker.upstreams.connect(&worker, endpoint).await {
+            Ok(Line::H1(lease)) => self.by_connection(lease, &target).await.map_err(fault_of),
+            Ok(Line::H2(call)) => self.by_stream(call, endpoint, &target).await,
+            Err(fault) => {
+                tracing::debug!(address = %endpoint.address, %fault, "no connection to an instance");
+                Err(AttemptFault::NotConnected)
+            }
+        })
+    }
+
+    async fn by_connection(&mut self, mut lease: Lease, target: &PathAndQuery) -> Result<Given, CallFault> {
+        let Some(instance) = lease.instance() else { return Err(CallFault::Unsent) };
+        let call = h1::Call {
+            method: &self.parts.method,
+            target: target.as_str(),
+            fields: &self.parts.headers,
+            upgrade: self.upgrade.as_ref(),
+        };
+        instance.begin(&call, self.body.take());
+        let client = self.client;
+        let mut interim = |head: &response::Parts| {
+            if let Some(client) = client {
+                client.interim(head);
+            }
+        };
+        match poll_fn(|cx| instance.poll_answer(cx, &mut interim)).await {
+            Ok(head) if is_switch(&head) && !self.agrees(&head) => Err(CallFault::Broken),
+            Ok(head) => Ok((head, Answer::H1(lease))),
+            Err(fault) => {
+                if let Some(body) = instance.take_body() {
+                    self.body.put_back(body);
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    async fn by_stream(
+        &mut self,
+        call: Call,
+        endpoint: &Endpoint,
+        target: &PathAndQuery,
+    ) -> Result<Given, AttemptFault> {
+        let request = self.as_stream(endpoint, target).ok_or(AttemptFault::Broken)?;
+        match call.send(request).await {
+            Ok(answer) => {
+                let (head, incoming) = answer.into_parts();
+                Ok((head, Answer::H2(incoming, call)))
+            }
+            Err(mut error) => Err(match error.take_message() {
+                Some(unsent) => {
+                    self.body.put_back(unsent.into_body());
+                    AttemptFault::NotConnected
+                }
+                None => match self.body.end() {
+                    BodyEnd::TooLarge => AttemptFault::BodyTooLarge,
+                    BodyEnd::Broken => AttemptFault::ClientGone,
+                    BodyEnd::Slow => AttemptFault::BodyLate,
+                    BodyEnd::Whole | BodyEnd::UnderWay => AttemptFault::Reset,
+                },
+            }),
+        }
+    }
+
+    /// The request in the form of HTTP/2 (RFC 9113, 8.3.1): the host is a part of the target.
+    fn as_stream(&mut self, endpoint: &Endpoint, target: &PathAndQuery) -> Option<Request<RequestBody>> {
+        let mut headers = self.parts.headers.clone();
+        let host = headers.remove(header::HOST)?;
+        headers.remove(header::CONTENT_LENGTH);
+        let scheme = if endpoint.dial.tls.is_some() { "https" } else { "http" };
+        let uri = http::Uri::builder().scheme(scheme).authority(host.as_bytes());
+        let mut request = Request::new(self.body.take());
+        *request.uri_mut() = uri.path_and_query(target.clone()).build().ok()?;
+        *request.method_mut() = self.parts.method.clone();
+        *request.version_mut() = Version::HTTP_2;
+        *request.headers_mut() = headers;
+        Some(request)
+    }
+
+    /// Whether the instance switches to what the client wished for, and nothing else.
+    fn agrees(&self, head: &response::Parts) -> bool {
+        let given = head.headers.get(header::UPGRADE).map(HeaderValue::as_bytes);
+        let wished = self.upgrade.as_ref().map(HeaderValue::as_bytes);
+        given.zip(wished).is_some_and(|(given, wished)| given.eq_ignore_ascii_case(wished))
+    }
+
+    fn is_repeatable(&self) -> bool {
+        self.parts.method.is_safe() && self.parts.method != Method::CONNECT && !self.body.exists
     }
 }
 
 /// A client's body between attempts.
 struct ClientBody {
     /// Not taken yet by an attempt that may have read from it.
-    untouched: Option<Incoming>,
+    untouched: Option<Source>,
     exists: bool,
     limit: u64,
-    end: Rc<Cell<BodyEnd>>,
+    /// Only a body needs one.
+    end: Option<Rc<Cell<BodyEnd>>>,
 }
 
 impl ClientBody {
-    fn new(incoming: Incoming, limit: u64) -> Self {
-        let exists = !incoming.is_end_stream();
-        Self { untouched: exists.then_some(incoming), exists, limit, end: Rc::default() }
+    fn new(source: Source, limit: u64) -> Self {
+        let exists = source.exists();
+        Self { untouched: exists.then_some(source), exists, limit, end: exists.then(Rc::default) }
     }
 
     fn take(&mut self) -> RequestBody {
-        match self.untouched.take() {
-            Some(incoming) => RequestBody::new(incoming, self.limit, Rc::clone(&self.end)),
-            None => RequestBody::none(),
+        match (self.untouched.take(), &self.end) {
+            (Some(source), Some(end)) => RequestBody::new(source, self.limit, Rc::clone(end)),
+            _ => RequestBody::none(),
         }
     }
 
     fn put_back(&mut self, body: RequestBody) {
-        self.untouched = body.into_incoming();
+        self.untouched = body.into_source().filter(|_| self.exists);
+    }
+
+    /// How far it has come.
+    fn end(&self) -> BodyEnd {
+        self.end.as_ref().map_or(BodyEnd::Whole, |end| end.get())
     }
 }
 
-/// One attempt at one instance.
-struct Attempt<'a> {
-    worker: &'a Rc<Worker>,
-    exchange: &'a mut Exchange,
-    head: &'a request::Parts,
-    address: SocketAddr,
+fn is_switch(head: &response::Parts) -> bool {
+    head.status == http::StatusCode::SWITCHING_PROTOCOLS
 }
 
-type Answered = (Response<Incoming>, Connection);
-
-impl Attempt<'_> {
-    /// Sends the request by an idle connection if there is one, by a new one otherwise. An idle connection that
-    /// turns out to be dead costs no attempt as long as the instance cannot have acted on the request.
-    async fn run(&mut self, body: &mut ClientBody) -> Result<Result<Answered, AttemptFault>, Rejection> {
-        while let Some(connection) = self.worker.upstreams.reuse(self.address) {
-            match self.send(connection, body).await? {
-                Sent::Answer(answer) => return Ok(Ok(answer)),
-                Sent::Unused => {}
-                Sent::Failed(AttemptFault::Reset) if self.is_repeatable(body) => {}
-                Sent::Failed(fault) => return Ok(Err(fault)),
-            }
-        }
-        let connection = match self.worker.upstreams.connect(self.address).await {
-            Ok(connection) => connection,
-            Err(fault) => {
-                tracing::debug!(address = %self.address, %fault, "no connection to an instance");
-                return Ok(Err(AttemptFault::NotConnected));
-            }
-        };
-        Ok(match self.send(connection, body).await? {
-            Sent::Answer(answer) => Ok(answer),
-            Sent::Unused => Err(AttemptFault::NotConnected),
-            Sent::Failed(fault) => Err(fault),
-        })
-    }
-
-    async fn send(&mut self, mut connection: Connection, body: &mut ClientBody) -> Result<Sent, Rejection> {
-        let request = self.exchange.outbound(self.head, body.take())?;
-        Ok(match connection.sender.try_send_request(request).await {
-            Ok(answer) if is_usable(&answer) => Sent::Answer((answer, connection)),
-            Ok(_) => Sent::Failed(AttemptFault::Broken),
-            Err(mut error) => match error.take_message() {
-                Some(unsent) => {
-                    body.put_back(unsent.into_body());
-                    Sent::Unused
-                }
-                None => Sent::Failed(fault_of(error.error(), body.end.get())),
-            },
-        })
-    }
-
-    fn is_repeatable(&self, body: &ClientBody) -> bool {
-        self.head.method.is_safe() && self.head.method != Method::CONNECT && !body.exists
-    }
-}
-
-/// What became of a request that was handed to a connection.
-enum Sent {
-    Answer(Answered),
-    /// The connection was dead before anything was sent; the request is whole.
-    Unused,
-    Failed(AttemptFault),
-}
-
-/// Whether an answer can be passed on: not a switch to another protocol, which nobody asked for (`Upgrade` ends
-/// here), and with an end that has one reading.
-fn is_usable(answer: &Response<Incoming>) -> bool {
-    !answer.status().is_informational() && is_framed_once(answer.headers())
-}
-
-fn fault_of(error: &hyper::Error, end: BodyEnd) -> AttemptFault {
-    match end {
-        BodyEnd::TooLarge => AttemptFault::BodyTooLarge,
-        BodyEnd::Broken => AttemptFault::ClientGone,
-        BodyEnd::Whole | BodyEnd::UnderWay if error.is_parse() => AttemptFault::Broken,
-        BodyEnd::Whole | BodyEnd::UnderWay => AttemptFault::Reset,
+fn fault_of(fault: CallFault) -> AttemptFault {
+    match fault {
+        CallFault::Unsent => AttemptFault::NotConnected,
+        CallFault::Broken => AttemptFault::Broken,
+        CallFault::Body(BodyEnd::TooLarge) => AttemptFault::BodyTooLarge,
+        CallFault::Body(BodyEnd::Slow) => AttemptFault::BodyLate,
+        CallFault::Body(_) => AttemptFault::ClientGone,
+        CallFault::Reset => AttemptFault::Reset,
     }
 }

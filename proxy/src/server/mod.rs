@@ -2,14 +2,19 @@
 //! `SO_REUSEPORT` listener and its own pool of connections to instances; a request never changes its thread.
 
 mod accept;
+mod alarm;
 mod admin;
 mod body;
 mod connection;
 mod forward;
+mod h1;
 mod listener;
-mod pace;
+mod rate;
 pub(crate) mod stream;
+mod tunnel;
 mod upstream;
+mod visit;
+mod wire;
 mod worker;
 
 use std::net::SocketAddr;

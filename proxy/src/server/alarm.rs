@@ -1,0 +1,69 @@
+//! One lazily armed timer for a task: deadlines are cheap to set and cheap to meet, for a clock is only read when the
+//! timer goes off.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::time::{Sleep, sleep_until};
+
+/// A deadline that has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the time is up")]
+pub(super) struct Elapsed;
+
+/// The timer of one task. Any number of deadlines share it: it is set to the nearest one it was told of, and left there
+/// when that deadline is met early, which costs one needless look later on instead of two changes for every request.
+#[derive(Default)]
+pub(super) struct Alarm {
+    /// Made when something is first waited for.
+    sleep: RefCell<Option<Pin<Box<Sleep>>>>,
+    set_for: Cell<Option<Instant>>,
+}
+
+impl Alarm {
+    /// Ready when `deadline` has passed; the task is woken then at the latest.
+    pub(super) fn poll(&self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let mut slot = self.sleep.borrow_mut();
+        let sleep = slot.get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
+        match self.set_for.get() {
+            // Set early enough by this very task, and it has not gone off.
+            Some(set) if set <= deadline && !sleep.is_elapsed() => return Poll::Pending,
+            _ => {}
+        }
+        if Instant::now() >= deadline {
+            return Poll::Ready(());
+        }
+        sleep.as_mut().reset(deadline.into());
+        self.set_for.set(Some(deadline));
+        // The timer may tick a little before the deadline by the clock that was read.
+        match sleep.as_mut().poll(cx) {
+            Poll::Ready(()) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Forgets what was set, for a task whose waker changes (a connection that is handed on).
+    pub(super) fn clear(&self) {
+        *self.sleep.borrow_mut() = None;
+        self.set_for.set(None);
+    }
+
+    /// `future`, unless `deadline` passes first.
+    ///
+    /// # Errors
+    /// [`Elapsed`].
+    pub(super) async fn within<F: Future>(&self, deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => self.poll(cx, deadline).map(|()| Err(Elapsed)),
+        })
+        .await
+    }
+}

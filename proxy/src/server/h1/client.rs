@@ -1,0 +1,205 @@
+//! A client's connection while a request is under way: its body is read by whoever sends it on, interim answers are
+//! written between, and it is noticed when the client leaves.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::response;
+use http_body::Frame;
+
+use super::chunks::{Decoder, Piece};
+use super::encode;
+use super::head::{Framing, RequestHead};
+use crate::server::alarm::Alarm;
+use crate::server::body::BodyEnd;
+use crate::server::rate::Rate;
+use crate::server::visit::Visit;
+use crate::server::wire::Wire;
+
+/// What is read ahead of a client while its request is under way.
+const READ_AHEAD: usize = 16 * 1024;
+/// What is read of a body that nobody wants, so that the client hears why.
+const UNWANTED: usize = 256 * 1024;
+/// How long that may take.
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+
+/// A client's connection. Used by one task at a time, which is the one that is woken.
+pub(in crate::server) struct Client {
+    pub(super) wire: RefCell<Wire>,
+    pub(super) alarm: Alarm,
+    body: RefCell<Decoder>,
+    /// The client waits for a word before it sends its body (RFC 9110, 10.1.1).
+    waits: Cell<bool>,
+    understands_interim: Cell<bool>,
+    uploads: RefCell<Rate>,
+    pub(super) downloads: RefCell<Rate>,
+    charge: crate::server::worker::Charge,
+}
+
+impl Client {
+    pub(super) fn new(wire: Wire, visit: &Visit) -> Self {
+        Self {
+            wire: RefCell::new(wire),
+            alarm: Alarm::default(),
+            body: RefCell::new(Decoder::Done),
+            waits: Cell::new(false),
+            understands_interim: Cell::new(false),
+            uploads: RefCell::new(Rate::new(&visit.limits)),
+            downloads: RefCell::new(Rate::new(&visit.limits)),
+            charge: visit.worker.charge(),
+        }
+    }
+
+    /// A request's head was read.
+    pub(super) fn begin(&self, head: &RequestHead, visit: &Visit) {
+        self.charge.set(self.wire.borrow().held());
+        self.understands_interim.set(head.parts.version == http::Version::HTTP_11);
+        if head.framing != Framing::Empty {
+            *self.body.borrow_mut() = head.framing.into();
+            self.waits.set(head.expects_continue);
+            *self.uploads.borrow_mut() = Rate::new(&visit.limits);
+        }
+    }
+
+    /// How many bytes of the body are still to come, where that is known.
+    pub(in crate::server) fn body_left(&self) -> Option<u64> {
+        self.body.borrow().left()
+    }
+
+    /// Whether the request's body was read to its end.
+    pub(in crate::server) fn is_body_done(&self) -> bool {
+        self.body.borrow().is_done()
+    }
+
+    /// The next piece of the request's body.
+    pub(in crate::server) fn poll_body(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
+        let (mut wire, mut body) = (self.wire.borrow_mut(), self.body.borrow_mut());
+        loop {
+            match body.next(&mut wire.input) {
+                Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Piece::Trailers(fields)) => return Poll::Ready(Some(Ok(Frame::trailers(fields)))),
+                Ok(Piece::End) => return Poll::Ready(None),
+                Ok(Piece::NeedMore) => {}
+                Err(_) => return Poll::Ready(Some(Err(BodyEnd::Broken))),
+            }
+            if self.waits.take() {
+                wire.output().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                // What cannot be written now is written while the answer is waited for.
+                let _ = wire.poll_flush(cx);
+            }
+            match wire.poll_fill(cx) {
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    // Not the end of a request's body, whatever its framing.
+                    *body = Decoder::Failed;
+                    return Poll::Ready(Some(Err(BodyEnd::Broken)));
+                }
+                Poll::Ready(Ok(count)) => {
+                    self.uploads.borrow_mut().moved(count as u64);
+                    self.charge.set(wire.held());
+                }
+                Poll::Pending => {
+                    ready!(self.uploads.borrow_mut().poll_too_slow(cx, &self.alarm));
+                    *body = Decoder::Failed;
+                    return Poll::Ready(Some(Err(BodyEnd::Slow)));
+                }
+            }
+        }
+    }
+
+    /// Tells the client of an interim answer (RFC 9110, 15.2).
+    pub(in crate::server) fn interim(&self, answer: &response::Parts) {
+        let mut wire = self.wire.borrow_mut();
+        // A client that takes nothing gets no more of them.
+        if self.understands_interim.get() && wire.has_room() {
+            let out = wire.output();
+            encode::answer(out, answer.status, &answer.headers, Framing::Empty);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// While an answer is waited for: writes interim answers, and is ready when the client has left. Its next
+    /// requests may come meanwhile; they are kept.
+    pub(super) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut wire = self.wire.borrow_mut();
+        if !wire.is_flushed() && matches!(wire.poll_flush(cx), Poll::Ready(Err(_))) {
+            return Poll::Ready(());
+        }
+        // Before the body has ended its reader notices.
+        while self.is_body_done() && wire.input.len() < READ_AHEAD {
+            match ready!(wire.poll_fill(cx)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Reads over what has come of a body that nobody wants. Whether that was all of it.
+    pub(super) fn skip_body(&self) -> bool {
+        let (mut wire, mut body) = (self.wire.borrow_mut(), self.body.borrow_mut());
+        // A client that was not told to go on sends nothing, or everything: both cannot be right.
+        if self.waits.take() {
+            return false;
+        }
+        loop {
+            match body.next(&mut wire.input) {
+                Ok(Piece::Data(_) | Piece::Trailers(_)) => {}
+                Ok(Piece::End) => return true,
+                Ok(Piece::NeedMore) | Err(_) => return false,
+            }
+        }
+    }
+
+    /// The request is over.
+    pub(super) fn end(&self) {
+        self.waits.set(false);
+        let mut wire = self.wire.borrow_mut();
+        wire.trim();
+        self.charge.set(wire.held());
+    }
+
+    /// Gives back all memory that an idle connection can do without.
+    pub(super) fn park(&self) {
+        self.wire.borrow_mut().shrink();
+        self.charge.set(0);
+    }
+
+    /// The connection, for another protocol.
+    pub(super) fn into_wire(self) -> Wire {
+        self.wire.into_inner()
+    }
+
+    /// Ends the connection so that the client gets all that was written: closing while it still sends would take the
+    /// answer back (RFC 9112, 9.6).
+    pub(super) async fn close(&self) {
+        let deadline = std::time::Instant::now() + LINGER;
+        let ending = std::future::poll_fn(|cx| {
+            let mut wire = self.wire.borrow_mut();
+            ready!(wire.poll_flush(cx))?;
+            wire.poll_shutdown(cx)
+        });
+        if !matches!(self.alarm.within(deadline, ending).await, Ok(Ok(()))) || self.is_body_done() {
+            return;
+        }
+        let mut unwanted = 0;
+        let reading = std::future::poll_fn(|cx| -> Poll<io::Result<()>> {
+            let mut wire = self.wire.borrow_mut();
+            while unwanted < UNWANTED {
+                wire.input.clear();
+                match ready!(wire.poll_fill(cx))? {
+                    0 => break,
+                    count => unwanted += count,
+                }
+            }
+            Poll::Ready(Ok(()))
+        });
+        // However it ends, it ends now.
+        let _ = self.alarm.within(deadline, reading).await;
+    }
+}

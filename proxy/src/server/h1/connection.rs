@@ -1,0 +1,342 @@
+//! The life of a client's HTTP/1 connection: one request after the other, and nothing held on to between them.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use http::{Method, Response, Version, header};
+use http_body::Body;
+
+use super::client::Client;
+use super::encode;
+use super::head::{self, Framing, HeadFault, HeadLimits, RequestHead, Scan};
+use crate::pipeline::Exchange;
+use crate::rejection::Rejection;
+use crate::server::alarm::Elapsed;
+use crate::server::body::{Outgoing, Source};
+use crate::server::forward::{self, Answered, Arrival, Switch};
+use crate::server::tunnel;
+use crate::server::visit::Visit;
+use crate::server::wire::Wire;
+
+/// After how long without a request a connection gives its buffers back.
+const PARKED_AFTER: Duration = Duration::from_secs(1);
+
+/// How long the event loop surely takes for a round.
+const NEXT_ROUND: Duration = Duration::from_millis(1);
+
+/// Serves a connection to its end.
+pub(in crate::server) async fn serve(visit: &Visit, wire: Wire) {
+    let client = Rc::new(Client::new(wire, visit));
+    let mut idle_since = visit.began;
+    loop {
+        // Only this and what it waits for is kept of an idle connection.
+        match await_bytes(&client, visit, idle_since, None).await {
+            Waited::Bytes => {}
+            Waited::Enough => continue,
+            Waited::Over => return client.close().await,
+        }
+        match Box::pin(serve_requests(&client, visit)).await {
+            Next::Idle(since) => idle_since = since,
+            Next::Close => return client.close().await,
+            Next::Abort => return,
+            Next::Switch(switch) => {
+                // Nobody else holds on to a connection whose request is over.
+                let Some(client) = Rc::into_inner(client) else { return };
+                return tunnel::by_upgrade(client.into_wire(), visit, *switch).await;
+            }
+        }
+        client.park();
+    }
+}
+
+/// How a stretch of requests ends.
+enum Next {
+    /// The client has been silent since then.
+    Idle(Instant),
+    /// In good order.
+    Close,
+    /// At once, so that the client sees a break.
+    Abort,
+    /// With another protocol.
+    Switch(Box<Switch>),
+}
+
+async fn serve_requests(client: &Rc<Client>, visit: &Visit) -> Next {
+    loop {
+        let head = match read_head(client, visit).await {
+            Ok(head) => head,
+            Err(None) => return Next::Abort,
+            Err(Some(rejection)) => {
+                refuse(client, visit, rejection).await;
+                return Next::Close;
+            }
+        };
+        match one_request(client, visit, head).await {
+            Next::Idle(_) => client.end(),
+            end => return end,
+        }
+        let since = Instant::now();
+        match await_bytes(client, visit, since, Some(since + PARKED_AFTER)).await {
+            Waited::Bytes => {}
+            Waited::Enough => return Next::Idle(since),
+            Waited::Over => return Next::Close,
+        }
+    }
+}
+
+/// What an idle connection met.
+enum Waited {
+    /// There is something to read.
+    Bytes,
+    /// It has waited for as long as it should.
+    Enough,
+    /// The client left, was idle for too long, or the connection is to end.
+    Over,
+}
+
+/// Waits for the first bytes of a request.
+async fn await_bytes(client: &Client, visit: &Visit, since: Instant, enough: Option<Instant>) -> Waited {
+    let patience = match visit.had_request() {
+        true => visit.limits.idle_timeout.get(),
+        false => visit.limits.header_timeout.get(),
+    };
+    let deadline = (since + patience).min(visit.ends.max(since));
+    let mut has_looked_again = false;
+    poll_fn(|cx| {
+        let mut wire = client.wire.borrow_mut();
+        if !wire.input.is_empty() {
+            return Poll::Ready(Waited::Bytes);
+        }
+        match wire.poll_fill(cx) {
+            Poll::Ready(Ok(1..)) => return Poll::Ready(Waited::Bytes),
+            Poll::Ready(_) => return Poll::Ready(Waited::Over),
+            Poll::Pending => {}
+        }
+        // After the look at the socket: what has arrived before the word to stop is answered.
+        visit.listen(cx);
+        if visit.is_closing() {
+            if std::mem::replace(&mut has_looked_again, true) {
+                return Poll::Ready(Waited::Over);
+            }
+            // What a new connection has brought is known after the event loop's next round.
+            return client.alarm.poll(cx, Instant::now() + NEXT_ROUND).map(|()| Waited::Over);
+        }
+        if client.alarm.poll(cx, deadline).is_ready() {
+            return Poll::Ready(Waited::Over);
+        }
+        match enough {
+            Some(enough) => client.alarm.poll(cx, enough).map(|()| Waited::Enough),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Reads the next request's head. `None` when there is nobody to tell what is wrong.
+async fn read_head(client: &Client, visit: &Visit) -> Result<RequestHead, Option<Rejection>> {
+    let limits = head_limits(visit);
+    let mut scan = Scan::default();
+    let mut deadline = None;
+    poll_fn(|cx| {
+        let mut wire = client.wire.borrow_mut();
+        loop {
+            match head::request(&mut wire.input, &mut scan, &limits) {
+                Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                Ok(None) => {}
+                Err(fault) => return Poll::Ready(Err(Some(refusal_of(fault)))),
+            }
+            match wire.poll_fill(cx) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(Err(None)),
+                Poll::Pending => break,
+            }
+        }
+        let begun = || if visit.had_request() { Instant::now() } else { visit.began };
+        let deadline = *deadline.get_or_insert_with(|| begun() + visit.limits.header_timeout.get());
+        client.alarm.poll(cx, deadline).map(|()| Err(Some(Rejection::SlowBody)))
+    })
+    .await
+}
+
+fn head_limits(visit: &Visit) -> HeadLimits {
+    let bytes = |size: portreeve_config::ByteSize| usize::try_from(size.get()).unwrap_or(usize::MAX);
+    HeadLimits {
+        bytes: bytes(visit.limits.header_bytes),
+        fields: visit.limits.header_count,
+        line: bytes(visit.limits.header_line),
+        target: bytes(visit.limits.target_bytes),
+    }
+}
+
+fn refusal_of(fault: HeadFault) -> Rejection {
+    match fault {
+        HeadFault::Malformed(_) => Rejection::Framing,
+        HeadFault::TooLarge => Rejection::Framing,
+        HeadFault::TargetTooLong => Rejection::Framing,
+        HeadFault::Expectation => Rejection::Framing,
+    }
+}
+
+/// Answers what cannot be read as a request.
+async fn refuse(client: &Rc<Client>, visit: &Visit, rejection: Rejection) {
+    let exchange = Exchange::unreadable(visit.worker.pin(), &visit.peer);
+    let response = forward::refuse(exchange, &rejection);
+    let shape = Shape { is_head: false, is_10: false, persists: false };
+    let _ = send(client, visit, response, shape).await;
+}
+
+async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead) -> Next {
+    let now = Instant::now();
+    client.begin(&head, visit);
+    let may_persist = visit.count(now) && head.persists;
+    let shape = Shape {
+        is_head: head.parts.method == Method::HEAD,
+        is_10: head.parts.version == Version::HTTP_10,
+        persists: false,
+    };
+    let body = match head.framing {
+        Framing::Empty => Source::None,
+        _ => Source::H1(Rc::clone(client)),
+    };
+    let arrival = Arrival { parts: head.parts, body, upgrade: head.upgrade };
+    let mut answering = pin!(forward::answer(visit, &client.alarm, arrival, Some(client)));
+    let answered = poll_fn(|cx| match answering.as_mut().poll(cx) {
+        Poll::Ready(answered) => Poll::Ready(Some(answered)),
+        Poll::Pending => client.poll_left(cx).map(|()| None),
+    })
+    .await;
+    match answered {
+        None => Next::Abort,
+        Some(Answered::Switch(switch)) => Next::Switch(Box::new(switch)),
+        Some(Answered::Response(response)) => {
+            let is_under_way = response.body().still_sends();
+            // A refusal may say that nothing more is read.
+            let ends = response.headers().contains_key(header::CONNECTION);
+            let persists =
+                may_persist && !ends && !visit.is_closing() && (is_under_way || client.skip_body());
+            match send(client, visit, response, Shape { persists, ..shape }).await {
+                Err(Broken) => Next::Abort,
+                Ok(()) if persists && client.skip_body() => Next::Idle(now),
+                Ok(()) => Next::Close,
+            }
+        }
+    }
+}
+
+/// What the answer's form depends on.
+#[derive(Clone, Copy)]
+struct Shape {
+    is_head: bool,
+    is_10: bool,
+    persists: bool,
+}
+
+/// The answer could not be sent to its end.
+struct Broken;
+
+/// Sends an answer.
+async fn send(
+    client: &Client,
+    visit: &Visit,
+    response: Response<Outgoing>,
+    shape: Shape,
+) -> Result<(), Broken> {
+    let (parts, body) = response.into_parts();
+    let framing = framing_of(&parts, &body, shape);
+    // Let go of as soon as it has ended: who reads counters after an answer finds it counted.
+    let mut body = Some(body).filter(|_| framing != Framing::Empty);
+    {
+        let mut wire = client.wire.borrow_mut();
+        let out = wire.output();
+        encode::answer(out, parts.status, &parts.headers, framing);
+        match (shape.persists && framing != Framing::Close, shape.is_10) {
+            (true, true) => encode::write_field(out, b"connection", b"keep-alive"),
+            (false, false) => encode::write_field(out, b"connection", b"close"),
+            _ => {}
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    *client.downloads.borrow_mut() = crate::server::rate::Rate::new(&visit.limits);
+    let (mut is_over, mut is_broken) = (framing == Framing::Empty, false);
+    let mut left = match framing {
+        Framing::Length(length) => length,
+        _ => u64::MAX,
+    };
+    let sending = poll_fn(|cx| {
+        let mut is_waiting = false;
+        loop {
+            while !is_waiting && client.wire.borrow().has_room() {
+                let Some(source) = body.as_mut().filter(|_| !is_over) else { break };
+                match Pin::new(source).poll_frame(cx) {
+                    Poll::Pending => is_waiting = true,
+                    Poll::Ready(None) => {
+                        encode::end(&mut client.wire.borrow_mut(), framing, None);
+                        is_over = true;
+                    }
+                    // The client gets what has come, and the break behind it.
+                    Poll::Ready(Some(Err(_))) => (is_over, is_broken) = (true, true),
+                    Poll::Ready(Some(Ok(frame))) => {
+                        let mut wire = client.wire.borrow_mut();
+                        match frame.into_data() {
+                            Ok(data) => {
+                                left = left.saturating_sub(data.len() as u64);
+                                encode::piece(&mut wire, framing, data);
+                                // It is not asked for its end where that is known.
+                                is_over = left == 0;
+                            }
+                            Err(frame) => {
+                                encode::end(&mut wire, framing, frame.into_trailers().ok().as_ref());
+                                is_over = true;
+                            }
+                        }
+                    }
+                }
+            }
+            if is_over {
+                body = None;
+            }
+            let mut wire = client.wire.borrow_mut();
+            let before = wire.pending();
+            match wire.poll_flush(cx) {
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken)),
+                Poll::Ready(Ok(())) if is_broken => return Poll::Ready(Err(Broken)),
+                Poll::Ready(Ok(())) if is_over => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) if is_waiting => break,
+                Poll::Ready(Ok(())) => client.downloads.borrow_mut().moved(before as u64),
+                Poll::Pending => {
+                    let mut rate = client.downloads.borrow_mut();
+                    match before - wire.pending() {
+                        0 => {}
+                        count => rate.moved(count as u64),
+                    }
+                    return rate.poll_too_slow(cx, &client.alarm).map(|()| Err(Broken));
+                }
+            }
+        }
+        // The instance is waited for.
+        client.poll_left(cx).map(|()| Err(Broken))
+    });
+    match visit.limits.request_age {
+        None => sending.await,
+        Some(age) => {
+            let deadline = Instant::now() + age.get();
+            client.alarm.within(deadline, sending).await.unwrap_or_else(|Elapsed| Err(Broken))
+        }
+    }
+}
+
+/// How the client is told where the body ends.
+fn framing_of(parts: &http::response::Parts, body: &Outgoing, shape: Shape) -> Framing {
+    use http::StatusCode;
+    if shape.is_head || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Framing::Empty;
+    }
+    match body.size_hint().exact() {
+        Some(length) => Framing::Length(length),
+        None if shape.is_10 => Framing::Close,
+        None => Framing::Chunked,
+    }
+}

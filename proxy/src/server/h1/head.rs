@@ -1,0 +1,447 @@
+//! Heads of messages (RFC 9112, 2 to 6), read strictly: whatever two implementations are known to read in two ways is
+//! a fault here. Splitting a head into its fields is httparse's work.
+
+use std::mem::MaybeUninit;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri, Version, request, response};
+use memchr::{memchr, memchr_iter};
+
+/// Fields of a head that are read without asking for memory.
+const FIELDS_ON_STACK: usize = 128;
+/// Digits of a length that surely fits.
+const LENGTH_DIGITS: usize = 19;
+
+/// Why a head is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::server) enum HeadFault {
+    /// It breaks the grammar, or can be read in two ways.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// Too many fields, or too long in all or in one.
+    #[error("the head is too large")]
+    TooLarge,
+    /// The request's target is too long.
+    #[error("the target is too long")]
+    TargetTooLong,
+    /// `Expect` names something that is not known.
+    #[error("an expectation that is not known")]
+    Expectation,
+}
+
+use HeadFault::Malformed;
+
+/// How large a head may be.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct HeadLimits {
+    pub(in crate::server) bytes: usize,
+    pub(in crate::server) fields: usize,
+    pub(in crate::server) line: usize,
+    pub(in crate::server) target: usize,
+}
+
+/// How a message's body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Framing {
+    /// There is none.
+    Empty,
+    /// After this many bytes.
+    Length(u64),
+    /// With the last chunk.
+    Chunked,
+    /// With the connection (answers only).
+    Close,
+}
+
+/// A request's head, and what it says about its connection.
+#[derive(Debug)]
+pub(in crate::server) struct RequestHead {
+    pub(in crate::server) parts: request::Parts,
+    pub(in crate::server) framing: Framing,
+    /// The client wants the connection to stay open.
+    pub(in crate::server) persists: bool,
+    pub(in crate::server) expects_continue: bool,
+    /// The protocol the client would like to switch to.
+    pub(in crate::server) upgrade: Option<HeaderValue>,
+}
+
+/// An answer's head.
+#[derive(Debug)]
+pub(in crate::server) struct AnswerHead {
+    pub(in crate::server) parts: response::Parts,
+    pub(in crate::server) framing: Framing,
+    pub(in crate::server) persists: bool,
+}
+
+/// Looks for the end of a head, going on where the last look ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::server) struct Scan(usize);
+
+impl Scan {
+    /// The length of the head at the begin of `input`, once all of it is there.
+    ///
+    /// # Errors
+    /// A line that does not end with CR LF: told at once, for the end may never come.
+    pub(in crate::server) fn end(&mut self, input: &[u8]) -> Result<Option<usize>, HeadFault> {
+        for at in memchr_iter(b'\n', &input[self.0..]).map(|offset| offset + self.0) {
+            match input[..at] {
+                [.., b'\r', b'\n', b'\r'] => return Ok(Some(at + 1)),
+                [.., b'\r'] => {}
+                _ => return Err(Malformed("a line ends without CR")),
+            }
+        }
+        self.0 = input.len();
+        Ok(None)
+    }
+}
+
+/// Takes a request's head from `input` when all of it is there.
+///
+/// # Errors
+/// [`HeadFault`]; the connection cannot be read any further then.
+pub(in crate::server) fn request(
+    input: &mut BytesMut,
+    scan: &mut Scan,
+    limits: &HeadLimits,
+) -> Result<Option<RequestHead>, HeadFault> {
+    // An empty line before a request is passed over (RFC 9112, 2.2), but only one.
+    if scan.0 == 0 && input.starts_with(b"\r\n") {
+        input.advance(2);
+    }
+    // Says at once what is no HTTP, such as a TLS greeting.
+    if input.first().is_some_and(|first| !first.is_ascii_uppercase() && !is_token(*first) && *first != b'\r') {
+        return Err(Malformed("this is no HTTP request"));
+    }
+    match scan.end(input)? {
+        Some(length) if length > limits.bytes => Err(HeadFault::TooLarge),
+        Some(length) => {
+            *scan = Scan::default();
+            read_request(input.split_to(length).freeze(), limits).map(Some)
+        }
+        None if memchr(b'\n', input).is_none() && input.len() > limits.target + LINE_BESIDE_TARGET => {
+            Err(HeadFault::TargetTooLong)
+        }
+        None if input.len() >= limits.bytes => Err(HeadFault::TooLarge),
+        None => Ok(None),
+    }
+}
+
+/// What a request line holds beside its target, with a method of a reasonable length.
+const LINE_BESIDE_TARGET: usize = 64;
+
+fn read_request(head: Bytes, limits: &HeadLimits) -> Result<RequestHead, HeadFault> {
+    let mut few = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
+    let mut many = Vec::new();
+    let fields = match few.get_mut(..limits.fields) {
+        Some(few) => few,
+        None => {
+            many.resize_with(limits.fields, MaybeUninit::uninit);
+            many.as_mut_slice()
+        }
+    };
+    let mut parsed = httparse::Request::new(&mut []);
+    let outcome = httparse::ParserConfig::default()
+        .parse_request_with_uninit_headers(&mut parsed, &head, fields)
+        .map_err(fault_of)?;
+    let (httparse::Status::Complete(length), Some(method), Some(target), Some(version)) =
+        (outcome, parsed.method, parsed.path, parsed.version)
+    else {
+        return Err(Malformed("the head is not whole"));
+    };
+    if length != head.len() {
+        return Err(Malformed("an empty line within the head"));
+    }
+    let mut parts = Request::new(()).into_parts().0;
+    parts.method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed("the method"))?;
+    parts.uri = target_of(&parts.method, &head.slice_ref(target.as_bytes()), limits)?;
+    parts.version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+    parts.headers = take_fields(parsed.headers, &head, limits)?;
+    finish_request(parts)
+}
+
+fn finish_request(parts: request::Parts) -> Result<RequestHead, HeadFault> {
+    let is_11 = parts.version == Version::HTTP_11;
+    let framing = match body_length(&parts.headers)? {
+        Some(Framing::Chunked) if !is_11 => return Err(Malformed("a transfer coding in HTTP/1.0")),
+        framing => framing.unwrap_or(Framing::Empty),
+    };
+    let options = Options::read(&parts.headers);
+    let mut expectations = parts.headers.get_all(header::EXPECT).iter();
+    let expects_continue = match (expectations.next(), expectations.next()) {
+        (None, _) => false,
+        // Of HTTP/1.0 it means nothing (RFC 9110, 10.1.1).
+        _ if !is_11 => false,
+        (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => true,
+        _ => return Err(HeadFault::Expectation),
+    };
+    let upgrade = match options.upgrade && is_11 {
+        true => parts.headers.get(header::UPGRADE).cloned(),
+        false => None,
+    };
+    Ok(RequestHead {
+        persists: !options.close && (is_11 || options.keep_alive),
+        expects_continue: expects_continue && framing != Framing::Empty,
+        framing,
+        upgrade,
+        parts,
+    })
+}
+
+/// The target in one of the forms that a request through a gateway can have (RFC 9112, 3.2).
+fn target_of(method: &Method, text: &Bytes, limits: &HeadLimits) -> Result<Uri, HeadFault> {
+    if text.len() > limits.target {
+        return Err(HeadFault::TargetTooLong);
+    }
+    // A fragment never travels; some cut it off, and others take it for a part of the path.
+    if !text.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
+        return Err(Malformed("the target holds a character that cannot stand there"));
+    }
+    let form = match &text[..] {
+        [b'/', ..] => PathAndQuery::from_maybe_shared(text.clone()).map(Uri::from).ok(),
+        b"*" if *method == Method::OPTIONS => Some(Uri::from(PathAndQuery::from_static("*"))),
+        b"*" => None,
+        _ => Uri::from_maybe_shared(text.clone()).ok(),
+    };
+    form.ok_or(Malformed("the target"))
+}
+
+/// Takes an answer's head from `input` when all of it is there. `is_empty` says that the request's method leaves no
+/// body in the answer.
+///
+/// # Errors
+/// [`HeadFault`].
+pub(in crate::server) fn answer(
+    input: &mut BytesMut,
+    scan: &mut Scan,
+    limits: &HeadLimits,
+    is_empty: bool,
+) -> Result<Option<AnswerHead>, HeadFault> {
+    match scan.end(input)? {
+        Some(length) if length > limits.bytes => Err(HeadFault::TooLarge),
+        Some(length) => {
+            *scan = Scan::default();
+            read_answer(input.split_to(length).freeze(), limits, is_empty).map(Some)
+        }
+        None if input.len() >= limits.bytes => Err(HeadFault::TooLarge),
+        None => Ok(None),
+    }
+}
+
+fn read_answer(head: Bytes, limits: &HeadLimits, is_empty: bool) -> Result<AnswerHead, HeadFault> {
+    let mut few = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
+    let fields = few.get_mut(..limits.fields.min(FIELDS_ON_STACK)).ok_or(HeadFault::TooLarge)?;
+    let mut parsed = httparse::Response::new(&mut []);
+    let outcome = httparse::ParserConfig::default()
+        .parse_response_with_uninit_headers(&mut parsed, &head, fields)
+        .map_err(fault_of)?;
+    let (httparse::Status::Complete(length), Some(version), Some(code)) =
+        (outcome, parsed.version, parsed.code)
+    else {
+        return Err(Malformed("the head is not whole"));
+    };
+    if length != head.len() {
+        return Err(Malformed("an empty line within the head"));
+    }
+    let mut parts = Response::new(()).into_parts().0;
+    parts.status = StatusCode::from_u16(code).map_err(|_| Malformed("the status"))?;
+    parts.version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+    parts.headers = take_fields(parsed.headers, &head, limits)?;
+    let has_none = is_empty
+        || parts.status.is_informational()
+        || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let said = body_length(&parts.headers)?;
+    let framing = match said {
+        _ if has_none => Framing::Empty,
+        Some(Framing::Chunked) if version == 0 => return Err(Malformed("a transfer coding in HTTP/1.0")),
+        Some(framing) => framing,
+        None => Framing::Close,
+    };
+    let options = Options::read(&parts.headers);
+    let persists = !options.close && (version == 1 || options.keep_alive) && framing != Framing::Close;
+    Ok(AnswerHead { parts, framing, persists })
+}
+
+fn take_fields(
+    fields: &[httparse::Header<'_>],
+    head: &Bytes,
+    limits: &HeadLimits,
+) -> Result<HeaderMap, HeadFault> {
+    let mut taken = HeaderMap::with_capacity(fields.len() + FIELDS_ADDED);
+    for field in fields {
+        if field.name.len() + field.value.len() > limits.line {
+            return Err(HeadFault::TooLarge);
+        }
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed("a field's name"))?;
+        let value = match field.value {
+            [] => Bytes::new(),
+            value => head.slice_ref(value),
+        };
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| Malformed("a field's value"))?;
+        taken.append(name, value);
+    }
+    Ok(taken)
+}
+
+/// Fields that are added on the way; room for them is asked for at once.
+const FIELDS_ADDED: usize = 6;
+
+/// How the fields say that the body ends, if they do (RFC 9112, 6.3): one length in plain digits, or the coding
+/// `chunked` and nothing else. Both together are what smuggling is made of.
+fn body_length(fields: &HeaderMap) -> Result<Option<Framing>, HeadFault> {
+    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
+    let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
+    match (codings.next(), codings.next(), lengths.next(), lengths.next()) {
+        (None, _, None, _) => Ok(None),
+        (None, _, Some(length), None) => length_of(length.as_bytes()).map(|length| match length {
+            0 => Some(Framing::Empty),
+            length => Some(Framing::Length(length)),
+        }),
+        (None, _, Some(_), Some(_)) => Err(Malformed("two lengths")),
+        (Some(_), _, Some(_), _) => Err(Malformed("a length beside a transfer coding")),
+        (Some(coding), None, None, _) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            Ok(Some(Framing::Chunked))
+        }
+        (Some(_), ..) => Err(Malformed("a transfer coding that is not `chunked`, once")),
+    }
+}
+
+fn length_of(digits: &[u8]) -> Result<u64, HeadFault> {
+    let is_plain = (1..=LENGTH_DIGITS).contains(&digits.len())
+        && digits.iter().all(u8::is_ascii_digit)
+        && (digits.len() == 1 || digits[0] != b'0');
+    if !is_plain {
+        return Err(Malformed("the length"));
+    }
+    Ok(digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+}
+
+/// What `Connection` says about the connection itself.
+#[derive(Default)]
+struct Options {
+    close: bool,
+    keep_alive: bool,
+    upgrade: bool,
+}
+
+impl Options {
+    fn read(fields: &HeaderMap) -> Self {
+        let mut options = Self::default();
+        for option in fields
+            .get_all(header::CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
+        {
+            options.close |= option.eq_ignore_ascii_case(b"close");
+            options.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            options.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+        }
+        options
+    }
+}
+
+fn fault_of(error: httparse::Error) -> HeadFault {
+    match error {
+        httparse::Error::TooManyHeaders => HeadFault::TooLarge,
+        httparse::Error::HeaderName => Malformed("a field's name"),
+        httparse::Error::HeaderValue => Malformed("a field's value"),
+        httparse::Error::NewLine => Malformed("the end of a line"),
+        httparse::Error::Status => Malformed("the status"),
+        httparse::Error::Token => Malformed("the first line"),
+        httparse::Error::Version => Malformed("the version of HTTP"),
+    }
+}
+
+/// RFC 9110, 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits { bytes: 2048, fields: 10, line: 1024, target: 256 };
+
+    fn read(text: &str) -> Result<Option<RequestHead>, HeadFault> {
+        request(&mut BytesMut::from(text), &mut Scan::default(), &LIMITS)
+    }
+
+    #[test]
+    fn a_head_is_read_however_it_is_cut() {
+        let text = "\r\nPOST /a?b=c HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\nX-Empty:\r\n\r\nrest";
+        for cut in 0..text.len() - 4 {
+            let (mut input, mut scan) = (BytesMut::from(&text[..cut]), Scan::default());
+            assert!(request(&mut input, &mut scan, &LIMITS).unwrap().is_none(), "{cut}");
+            input.extend_from_slice(&text.as_bytes()[cut..]);
+            let head = request(&mut input, &mut scan, &LIMITS).unwrap().unwrap();
+            assert_eq!((head.parts.method, head.parts.uri.to_string()), (Method::POST, "/a?b=c".into()));
+            assert_eq!((head.framing, head.persists), (Framing::Length(12), true));
+            assert_eq!((&input[..], head.parts.headers.len()), (&b"rest"[..], 3));
+        }
+    }
+
+    #[test]
+    fn what_has_two_readings_is_no_head() {
+        for fields in [
+            "a: b\nc: d\r\n",
+            "a: b\rc: d\r\n",
+            "a : b\r\n",
+            "a: b\r\n c\r\n",
+            ": b\r\n",
+            "a: \0\r\n",
+            "content-length: 1\r\ncontent-length: 1\r\n",
+            "content-length: 1, 1\r\n",
+            "content-length: 01\r\n",
+            "content-length: +1\r\n",
+            "content-length: 99999999999999999999\r\n",
+            "content-length:\r\n",
+            "content-length: 1\r\ntransfer-encoding: chunked\r\n",
+            "transfer-encoding: chunked\r\ncontent-length: 1\r\n",
+            "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+            "transfer-encoding: identity\r\n",
+            "transfer-encoding: gzip, chunked\r\n",
+        ] {
+            let text = format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}\r\n");
+            assert!(matches!(read(&text), Err(Malformed(_))), "{fields:?}");
+        }
+        for line in ["GET /#a HTTP/1.1", "GET /\u{e9} HTTP/1.1", "GET * HTTP/1.1", "GET / HTTP/1.2", "GET  / HTTP/1.1"] {
+            assert!(matches!(read(&format!("{line}\r\nhost: a\r\n\r\n")), Err(Malformed(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn limits_are_told_apart() {
+        let long = "x".repeat(1100);
+        for (text, fault) in [
+            (format!("GET /{} HTTP/1.1\r\n\r\n", &long[..300]), HeadFault::TargetTooLong),
+            (format!("GET /{long}"), HeadFault::TargetTooLong),
+            (format!("GET / HTTP/1.1\r\na: {long}\r\n\r\n"), HeadFault::TooLarge),
+            (format!("GET / HTTP/1.1\r\na: {long}{long}"), HeadFault::TooLarge),
+            (format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(11)), HeadFault::TooLarge),
+            ("GET / HTTP/1.1\r\nexpect: tea\r\n\r\n".into(), HeadFault::Expectation),
+        ] {
+            assert_eq!(read(&text).err(), Some(fault), "{:.40}", text);
+        }
+    }
+
+    #[test]
+    fn an_answers_end_is_known_from_its_head() {
+        for (text, is_head, framing, persists) in [
+            ("200 OK\r\ncontent-length: 3\r\n", false, Framing::Length(3), true),
+            ("200 OK\r\ncontent-length: 3\r\n", true, Framing::Empty, true),
+            ("304 Not Modified\r\ncontent-length: 3\r\n", false, Framing::Empty, true),
+            ("200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n", false, Framing::Chunked, false),
+            ("200 OK\r\n", false, Framing::Close, false),
+            ("204 No Content\r\n", false, Framing::Empty, true),
+        ] {
+            let mut input = BytesMut::from(format!("HTTP/1.1 {text}\r\n").as_str());
+            let head = answer(&mut input, &mut Scan::default(), &LIMITS, is_head).unwrap().unwrap();
+            assert_eq!((head.framing, head.persists), (framing, persists), "{text}");
+        }
+    }
+}

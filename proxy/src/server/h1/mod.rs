@@ -1,0 +1,15 @@
+//! HTTP/1 on the wire, as server and as client. Own code on httparse instead of hyper's: what has two readings is
+//! refused before anything of it is believed, interim answers and trailers pass through, idle connections hold no
+//! buffers, and an upstream call is a part of the client's task.
+
+mod chunks;
+mod client;
+mod connection;
+mod encode;
+mod head;
+mod instance;
+
+pub(super) use client::Client;
+pub(super) use connection::serve;
+pub(super) use encode::{Call, write_switch};
+pub(super) use instance::{CallFault, Instance};

@@ -1,0 +1,84 @@
+//! Connections that switched to another protocol: bytes go both ways as they come, until both sides have ended or the
+//! time is up.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use super::alarm::Alarm;
+use super::forward::Switch;
+use super::h1::write_switch;
+use super::visit::Visit;
+use super::wire::Wire;
+use crate::pipeline::Exchange;
+
+/// Hands a client's HTTP/1 connection over to the protocol that its instance agreed to.
+pub(super) async fn by_upgrade(mut client: Wire, visit: &Visit, switch: Switch) {
+    let Switch { parts, protocol, mut lease, mut exchange } = switch;
+    let Some(instance) = lease.take() else { return };
+    write_switch(client.output(), &parts, &protocol);
+    carry(&mut client, &mut instance.into_wire(), visit, &mut exchange).await;
+}
+
+/// Carries bytes both ways. Each side may end its half while the other goes on.
+pub(super) async fn carry(client: &mut Wire, instance: &mut Wire, visit: &Visit, exchange: &mut Exchange) {
+    let alarm = Alarm::default();
+    let (idle, age) = (visit.limits.idle_timeout.get(), visit.limits.tunnel_age.get());
+    let ends = Instant::now() + age;
+    let mut idle_since = Instant::now();
+    let (mut up, mut down) = (Half::default(), Half::default());
+    poll_fn(|cx| {
+        let sent = up.poll(cx, client, instance);
+        let received = down.poll(cx, instance, client);
+        exchange.sent(std::mem::take(&mut down.moved));
+        if std::mem::take(&mut up.has_moved) | std::mem::take(&mut down.has_moved) {
+            idle_since = Instant::now();
+        }
+        match (sent, received) {
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(()),
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(()),
+            _ => {}
+        }
+        // A drain waits for it: it ends with the time that drains have.
+        alarm.poll(cx, ends.min(idle_since + idle))
+    })
+    .await
+}
+
+/// One direction.
+#[derive(Default)]
+struct Half {
+    has_ended: bool,
+    is_shut: bool,
+    moved: u64,
+    has_moved: bool,
+}
+
+impl Half {
+    /// Ready when the source has ended and the sink was told.
+    fn poll(&mut self, cx: &mut Context<'_>, from: &mut Wire, to: &mut Wire) -> Poll<std::io::Result<()>> {
+        if self.is_shut {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            ready!(to.poll_flush(cx))?;
+            if self.has_ended {
+                ready!(to.poll_shutdown(cx))?;
+                self.is_shut = true;
+                return Poll::Ready(Ok(()));
+            }
+            if from.input.is_empty() {
+                match ready!(from.poll_fill(cx))? {
+                    0 => {
+                        self.has_ended = true;
+                        continue;
+                    }
+                    _ => self.has_moved = true,
+                }
+            }
+            let piece = from.input.split().freeze();
+            self.moved += piece.len() as u64;
+            to.put(piece, b"");
+        }
+    }
+}

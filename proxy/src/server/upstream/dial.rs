@@ -1,0 +1,112 @@
+//! New connections to instances.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use portreeve_config::UpstreamProtocol;
+use tokio::net::{TcpStream, UnixStream};
+
+use super::{Call, Lease, Multiplexed, Upstreams};
+use crate::address::Address;
+use crate::policy::balance::Endpoint;
+use crate::server::h1::Instance;
+use crate::server::stream::{Socket, Stream};
+use crate::server::wire::Wire;
+use crate::server::worker::Worker;
+
+/// How long the first address of a host has for itself (RFC 8305, 8: Connection Attempt Delay).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::server) enum ConnectFault {
+    /// The instance refused, or could not be reached.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It did not accept in time.
+    #[error("no connection within {0:?}")]
+    TimedOut(Duration),
+    /// It closed the connection at once.
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+}
+
+/// A connection for a call.
+pub(in crate::server) enum Line {
+    /// For one call at a time.
+    H1(Lease),
+    /// For many.
+    H2(Call),
+}
+
+impl Upstreams {
+    /// A new connection to an instance.
+    ///
+    /// # Errors
+    /// [`ConnectFault`].
+    pub(in crate::server) async fn connect(
+        self: &Rc<Self>,
+        worker: &Worker,
+        endpoint: &Endpoint,
+    ) -> Result<Line, ConnectFault> {
+        let connecting = self.open(worker, endpoint);
+        tokio::time::timeout(self.connect_timeout, connecting)
+            .await
+            .unwrap_or(Err(ConnectFault::TimedOut(self.connect_timeout)))
+    }
+
+    async fn open(self: &Rc<Self>, worker: &Worker, endpoint: &Endpoint) -> Result<Line, ConnectFault> {
+        let socket = reach(endpoint).await?;
+        let stream = Stream::Plain(socket);
+        match endpoint.dial.protocol {
+            UpstreamProtocol::Http2 => {
+                let connection = Rc::new(Multiplexed::open(stream, self.round.get()).await?);
+                self.share(endpoint.number, &connection);
+                Ok(Line::H2(self.enter(&connection)))
+            }
+            UpstreamProtocol::Auto | UpstreamProtocol::Http1 => {
+                let instance = Box::new(Instance::new(Wire::new(stream), worker.charge()));
+                Ok(Line::H1(self.lease(instance, endpoint.number)))
+            }
+        }
+    }
+}
+
+/// A socket that is connected to the instance; of a host with two addresses the one that answers first.
+async fn reach(endpoint: &Endpoint) -> io::Result<Socket> {
+    match (&endpoint.address, endpoint.dial.alternative) {
+        (Address::Unix(path), _) => UnixStream::connect(path).await.map(Socket::Unix),
+        (Address::Tcp(address), None) => tcp(*address).await,
+        (Address::Tcp(address), Some(alternative)) => race(*address, alternative).await,
+    }
+}
+
+async fn tcp(address: SocketAddr) -> io::Result<Socket> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(Socket::Tcp(stream))
+}
+
+/// Happy eyeballs (RFC 8305) for two addresses.
+async fn race(first: SocketAddr, second: SocketAddr) -> io::Result<Socket> {
+    let mut early = std::pin::pin!(tcp(first));
+    if let Ok(outcome) = tokio::time::timeout(HEAD_START, early.as_mut()).await {
+        return match outcome {
+            Ok(socket) => Ok(socket),
+            Err(_) => tcp(second).await,
+        };
+    }
+    let mut late = std::pin::pin!(tcp(second));
+    tokio::select! {
+        outcome = early.as_mut() => match outcome {
+            Ok(socket) => Ok(socket),
+            Err(_) => late.await,
+        },
+        outcome = late.as_mut() => match outcome {
+            Ok(socket) => Ok(socket),
+            Err(_) => early.await,
+        },
+    }
+}

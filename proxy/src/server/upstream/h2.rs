@@ -1,0 +1,125 @@
+//! HTTP/2 to instances, by hyper: one connection carries many calls.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::Upstreams;
+use crate::policy::balance::Endpoint;
+use crate::server::body::RequestBody;
+use crate::server::stream::Stream;
+
+/// Calls at one time by one connection; with more, another is opened. What servers allow at least by recommendation
+/// (RFC 9113, 6.5.2).
+const MAX_CALLS: u32 = 100;
+/// What an instance may send of one answer before it was passed on.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// The same for a whole connection.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// A connection that does not answer a PING for this long is dead.
+const PING: Duration = Duration::from_secs(20);
+
+/// A connection that many calls share.
+pub(in crate::server) struct Multiplexed {
+    sender: SendRequest<RequestBody>,
+    calls: Cell<u32>,
+    used: Cell<u32>,
+}
+
+/// Runs hyper's tasks on the worker's own thread.
+#[derive(Clone)]
+pub(in crate::server) struct OnThisThread;
+
+impl<F: Future<Output: 'static> + 'static> Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+impl Multiplexed {
+    /// Begins HTTP/2 on a connection.
+    ///
+    /// # Errors
+    /// The other side does not speak it.
+    pub(super) async fn open(stream: Stream, round: u32) -> Result<Self, hyper::Error> {
+        let (mut sender, connection) = http2::Builder::new(OnThisThread)
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        // Its end is seen through the sender; there is nobody to tell here.
+        tokio::task::spawn_local(async move {
+            let _ = connection.await;
+        });
+        sender.ready().await?;
+        Ok(Self { sender, calls: Cell::new(0), used: Cell::new(round) })
+    }
+
+    /// Whether the connection can carry one more call.
+    fn has_room(&self) -> bool {
+        self.calls.get() < MAX_CALLS && self.sender.is_ready()
+    }
+
+    pub(super) fn is_of_use(&self, round: u32, rounds_kept: u32) -> bool {
+        !self.sender.is_closed()
+            && (self.calls.get() > 0 || round.wrapping_sub(self.used.get()) <= rounds_kept)
+    }
+
+    /// Sends a call.
+    pub(in crate::server) fn send(
+        &self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> + use<> {
+        self.sender.clone().try_send_request(request)
+    }
+}
+
+/// A call under way by a shared connection.
+pub(in crate::server) struct Call {
+    connection: Rc<Multiplexed>,
+    pool: Rc<Upstreams>,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.connection.calls.set(self.connection.calls.get() - 1);
+        self.connection.used.set(self.pool.round.get());
+    }
+}
+
+impl Upstreams {
+    /// A connection with room for one more call, and a place on it.
+    pub(in crate::server) fn join(self: &Rc<Self>, endpoint: &Endpoint) -> Option<Call> {
+        let shared = self.multiplexed.borrow();
+        let connection = shared.get(&endpoint.number)?.iter().find(|connection| connection.has_room())?;
+        Some(self.enter(connection))
+    }
+
+    pub(super) fn enter(self: &Rc<Self>, connection: &Rc<Multiplexed>) -> Call {
+        connection.calls.set(connection.calls.get() + 1);
+        Call { connection: Rc::clone(connection), pool: Rc::clone(self) }
+    }
+
+    pub(super) fn share(&self, number: u64, connection: &Rc<Multiplexed>) {
+        self.multiplexed.borrow_mut().entry(number).or_default().push(Rc::clone(connection));
+    }
+}
+
+impl std::ops::Deref for Call {
+    type Target = Multiplexed;
+
+    fn deref(&self) -> &Multiplexed {
+        &self.connection
+    }
+}
