@@ -48,12 +48,6 @@ impl Alarm {
         }
     }
 
-    /// Forgets what was set, for a task whose waker changes (a connection that is handed on).
-    pub(super) fn clear(&self) {
-        *self.sleep.borrow_mut() = None;
-        self.set_for.set(None);
-    }
-
     /// `future`, unless `deadline` passes first.
     ///
     /// # Errors

@@ -15,6 +15,6 @@ use crate::policy::headers::Peer;
 /// Serves one connection to its end.
 pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr, open: OpenConnection) {
     let _ = stream.set_nodelay(true);
-    let visit = Visit::new(worker, Peer::from(peer), open);
-    h1::serve(&visit, Wire::new(Stream::Plain(Socket::Tcp(stream)))).await;
+    let visit = Rc::new(Visit::new(worker, Peer::from(peer), open));
+    h1::serve(visit, Wire::new(Stream::Plain(Socket::Tcp(stream)))).await;
 }

@@ -4,6 +4,8 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
@@ -20,6 +22,8 @@ pub(crate) enum Socket {
 pub(crate) enum Stream {
     Plain(Socket),
     Tls(Box<TlsStream<Socket>>),
+    /// A stream of HTTP/2 that became a tunnel.
+    Upgraded(Box<TokioIo<Upgraded>>),
 }
 
 /// The same call on whatever is inside.
@@ -69,6 +73,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_read(cx, into),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, into),
+            Self::Upgraded(stream) => Pin::new(stream.as_mut()).poll_read(cx, into),
         }
     }
 }
@@ -78,6 +83,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_write(cx, from),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, from),
+            Self::Upgraded(stream) => Pin::new(stream.as_mut()).poll_write(cx, from),
         }
     }
 
@@ -89,6 +95,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, from),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, from),
+            Self::Upgraded(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, from),
         }
     }
 
@@ -96,6 +103,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Plain(socket) => socket.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Upgraded(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -103,6 +111,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+            Self::Upgraded(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
 
@@ -110,6 +119,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            Self::Upgraded(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::alarm::Alarm;
 use super::forward::Switch;
 use super::h1::write_switch;
+use super::stream::Stream;
 use super::visit::Visit;
 use super::wire::Wire;
 use crate::pipeline::Exchange;
@@ -18,6 +19,13 @@ pub(super) async fn by_upgrade(mut client: Wire, visit: &Visit, switch: Switch) 
     let Some(instance) = lease.take() else { return };
     write_switch(client.output(), &parts, &protocol);
     carry(&mut client, &mut instance.into_wire(), visit, &mut exchange).await;
+}
+
+/// Hands a client's stream of HTTP/2 over to the protocol that its instance agreed to (RFC 8441).
+pub(super) async fn by_stream(client: Stream, visit: &Visit, switch: Switch) {
+    let Switch { mut lease, mut exchange, .. } = switch;
+    let Some(instance) = lease.take() else { return };
+    carry(&mut Wire::new(client), &mut instance.into_wire(), visit, &mut exchange).await;
 }
 
 /// Carries bytes both ways. Each side may end its half while the other goes on.

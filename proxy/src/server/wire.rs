@@ -155,9 +155,4 @@ impl Wire {
     pub(super) fn into_parts(self) -> (Stream, BytesMut) {
         (self.stream, self.input)
     }
-
-    /// The connection itself.
-    pub(super) fn stream(&self) -> &Stream {
-        &self.stream
-    }
 }

@@ -1,7 +1,6 @@
 //! Bodies on the wire (RFC 9112, 6 and 7): where a piece ends and where the whole does. Chunks are read strictly:
 //! digits and nothing else before the extension, CR LF after each piece, and an extension that is short.
 
-use std::mem::MaybeUninit;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};

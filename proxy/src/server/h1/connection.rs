@@ -16,6 +16,8 @@ use crate::pipeline::Exchange;
 use crate::rejection::Rejection;
 use crate::server::alarm::Elapsed;
 use crate::server::body::{Outgoing, Source};
+use crate::server::frames::PREFACE;
+use crate::server::h2;
 use crate::server::forward::{self, Answered, Arrival, Switch};
 use crate::server::tunnel;
 use crate::server::visit::Visit;
@@ -28,7 +30,8 @@ const PARKED_AFTER: Duration = Duration::from_secs(1);
 const NEXT_ROUND: Duration = Duration::from_millis(1);
 
 /// Serves a connection to its end.
-pub(in crate::server) async fn serve(visit: &Visit, wire: Wire) {
+pub(in crate::server) async fn serve(visit: Rc<Visit>, wire: Wire) {
+    let (visit, owned) = (&*visit, &visit);
     let client = Rc::new(Client::new(wire, visit));
     let mut idle_since = visit.began;
     loop {
@@ -47,6 +50,11 @@ pub(in crate::server) async fn serve(visit: &Visit, wire: Wire) {
                 let Some(client) = Rc::into_inner(client) else { return };
                 return tunnel::by_upgrade(client.into_wire(), visit, *switch).await;
             }
+            Next::Http2 => {
+                let Some(client) = Rc::into_inner(client) else { return };
+                let (stream, first) = client.into_wire().into_parts();
+                return Box::pin(h2::serve(Rc::clone(owned), stream, first)).await;
+            }
         }
         client.park();
     }
@@ -60,6 +68,8 @@ enum Next {
     Close,
     /// At once, so that the client sees a break.
     Abort,
+    /// With HTTP/2, which the client began without being asked.
+    Http2,
     /// With another protocol.
     Switch(Box<Switch>),
 }
@@ -67,7 +77,8 @@ enum Next {
 async fn serve_requests(client: &Rc<Client>, visit: &Visit) -> Next {
     loop {
         let head = match read_head(client, visit).await {
-            Ok(head) => head,
+            Ok(Some(head)) => head,
+            Ok(None) => return Next::Http2,
             Err(None) => return Next::Abort,
             Err(Some(rejection)) => {
                 refuse(client, visit, rejection).await;
@@ -135,16 +146,21 @@ async fn await_bytes(client: &Client, visit: &Visit, since: Instant, enough: Opt
     .await
 }
 
-/// Reads the next request's head. `None` when there is nobody to tell what is wrong.
-async fn read_head(client: &Client, visit: &Visit) -> Result<RequestHead, Option<Rejection>> {
+/// Reads the next request's head; `None` when HTTP/2 begins instead. No rejection when there is nobody to tell what
+/// is wrong.
+async fn read_head(client: &Client, visit: &Visit) -> Result<Option<RequestHead>, Option<Rejection>> {
     let limits = head_limits(visit);
     let mut scan = Scan::default();
     let mut deadline = None;
     poll_fn(|cx| {
         let mut wire = client.wire.borrow_mut();
         loop {
-            match head::request(&mut wire.input, &mut scan, &limits) {
-                Ok(Some(head)) => return Poll::Ready(Ok(head)),
+            let may_be_http2 = !visit.had_request() && begins_http2(&wire.input);
+            if may_be_http2 && wire.input.len() >= PREFACE.len() {
+                return Poll::Ready(Ok(None));
+            }
+            match if may_be_http2 { Ok(None) } else { head::request(&mut wire.input, &mut scan, &limits) } {
+                Ok(Some(head)) => return Poll::Ready(Ok(Some(head))),
                 Ok(None) => {}
                 Err(fault) => return Poll::Ready(Err(Some(refusal_of(fault)))),
             }
@@ -160,6 +176,14 @@ async fn read_head(client: &Client, visit: &Visit) -> Result<RequestHead, Option
     })
     .await
 }
+
+/// Whether this can be the begin of HTTP/2 by prior knowledge (RFC 9113, 3.3).
+fn begins_http2(input: &[u8]) -> bool {
+    input.len() >= METHOD_OF_PREFACE && input.iter().zip(PREFACE).all(|(given, expected)| given == expected)
+}
+
+/// `PRI`: no other method begins so.
+const METHOD_OF_PREFACE: usize = 3;
 
 fn head_limits(visit: &Visit) -> HeadLimits {
     let bytes = |size: portreeve_config::ByteSize| usize::try_from(size.get()).unwrap_or(usize::MAX);

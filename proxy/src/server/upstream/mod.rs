@@ -15,8 +15,8 @@ use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use portreeve_config::Limits;
 
-pub(super) use dial::{ConnectFault, Line};
-pub(super) use h2::Call;
+pub(super) use dial::Line;
+pub(super) use h2::{Call, OnThisThread};
 use h2::Multiplexed;
 
 use super::h1::Instance;
