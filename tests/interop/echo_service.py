@@ -11,13 +11,14 @@ SERVICE = "/interop.Echo/"
 class EchoService(grpc.GenericRpcHandler):
     """`gate` holds back the second message of Count, `left` is set when a client has cancelled Wait."""
 
-    def __init__(self):
+    def __init__(self, proof=None):
         self.gate, self.entered, self.left = threading.Event(), threading.Event(), threading.Event()
         self.server = grpc.server(
             futures.ThreadPoolExecutor(16), options=[("grpc.max_receive_message_length", -1)]
         )
         self.server.add_generic_rpc_handlers((self,))
         self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.secure_port = self.server.add_secure_port("127.0.0.1:0", proof) if proof else None
         self.server.start()
 
     def stop(self):
@@ -25,21 +26,23 @@ class EchoService(grpc.GenericRpcHandler):
         self.server.stop(0).wait()
 
     def service(self, details):
+        unary, streaming = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
         handlers = {
-            "Unary": grpc.unary_unary_rpc_method_handler(self.unary),
-            "Fail": grpc.unary_unary_rpc_method_handler(self.fail),
-            "Remaining": grpc.unary_unary_rpc_method_handler(self.remaining),
-            "Wait": grpc.unary_unary_rpc_method_handler(self.wait),
-            "Join": grpc.stream_unary_rpc_method_handler(self.join),
-            "Count": grpc.unary_stream_rpc_method_handler(self.count),
-            "Chat": grpc.stream_stream_rpc_method_handler(self.chat),
+            "Unary": unary(self.unary, bytes, bytes),
+            "Fail": unary(self.fail, bytes, bytes),
+            "Remaining": unary(self.remaining, bytes, bytes),
+            "Wait": unary(self.wait, bytes, bytes),
+            "Join": grpc.stream_unary_rpc_method_handler(self.join, bytes, bytes),
+            "Count": streaming(self.count, bytes, bytes),
+            "Chat": grpc.stream_stream_rpc_method_handler(self.chat, bytes, bytes),
         }
         return handlers.get(details.method.rsplit("/", 1)[-1])
 
     def unary(self, request, context):
         sent = dict(context.invocation_metadata())
         context.send_initial_metadata((("x-first", "1"), ("x-back", sent.get("x-sent", ""))))
-        context.set_trailing_metadata((("x-last", "2"), ("x-raw-bin", sent.get("x-raw-bin", b""))))
+        raw = [(name, value) for name, value in sent.items() if name == "x-raw-bin"]
+        context.set_trailing_metadata((("x-last", "2"), *raw))
         return request
 
     def fail(self, request, context):

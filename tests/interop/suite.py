@@ -9,7 +9,7 @@ import traceback
 
 from stage import Failed, Skipped, Stage, missing
 
-MODULES = ["native_grpc", "web_grpc", "websocket", "http1", "http2", "tls", "proxy_protocol", "local_sockets"]
+MODULES = ["native_grpc", "web_grpc", "websocket", "http1", "http2", "tls", "secure", "proxy_protocol", "local_sockets"]
 LIMIT = 60
 
 
@@ -86,10 +86,15 @@ def run_module(name, cases, direct, counts):
 
 
 def reason(fault):
+    """One line about what went wrong."""
     if isinstance(fault, Failed):
-        return str(fault)
-    place = traceback.extract_tb(fault.__traceback__)[-1]
-    return f"{type(fault).__name__}: {fault} ({place.filename.rsplit('/', 1)[-1]}:{place.lineno})"
+        text = str(fault)
+    elif callable(getattr(fault, "code", None)) and callable(getattr(fault, "details", None)):
+        text = f"the call ended with {fault.code().name}: {fault.details()}"
+    else:
+        place = traceback.extract_tb(fault.__traceback__)[-1]
+        text = f"{type(fault).__name__}: {fault} ({place.filename.rsplit('/', 1)[-1]}:{place.lineno})"
+    return " ".join(text.split())[:500]
 
 
 def limited(action):
