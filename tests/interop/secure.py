@@ -1,4 +1,4 @@
-"""gRPC, WebSocket and event streams over TLS on both sides: ALPN decides what is spoken, as browsers and grpcio have it."""
+"""gRPC, WebSocket and event streams over TLS on both sides, where ALPN decides what is spoken."""
 
 import ssl
 import subprocess

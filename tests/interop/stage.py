@@ -143,9 +143,9 @@ class Stage:
         return probe
 
     def gateway(self, config):
-        """Starts the gateway, unless clients go to the origins directly."""
+        """Starts the gateway and gives its process, unless clients go to the origins directly."""
         if self.direct:
-            return
+            return None
         name = f"gateway-{len(self.processes)}"
         file, addresses = self.folder / f"{name}.yaml", self.folder / f"{name}.addresses"
         whole = {
@@ -161,7 +161,7 @@ class Stage:
         file.write_text(json.dumps(whole, indent=1))
         binary = os.environ["PORTREEVE"]
         words = [binary, "gateway", "--config", file, "--address-file", addresses]
-        self.start(name, words, addresses.exists)
+        return self.start(name, words, addresses.exists)
 
     def nginx(self, servers, name="nginx"):
         """nginx with these `server` blocks; ready when the first port it listens on takes connections."""

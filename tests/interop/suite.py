@@ -9,7 +9,7 @@ import traceback
 
 from stage import Failed, Skipped, Stage, missing
 
-MODULES = ["native_grpc", "web_grpc", "websocket", "http1", "http2", "tls", "secure", "proxy_protocol", "local_sockets"]
+MODULES = ["native_grpc", "web_grpc", "websocket", "http1", "http2", "tls", "secure", "proxy_protocol", "local_sockets", "stopping"]
 LIMIT = 60
 
 
