@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod balance;
 pub mod cache;
+pub mod grpc;
 pub mod headers;
 pub mod path;
 pub mod retry;
