@@ -95,11 +95,7 @@ impl Watched {
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = into.filled().len();
         if this.first.is_empty() {
@@ -251,7 +247,8 @@ mod tests {
 
     #[test]
     fn headers_are_found_however_the_bytes_are_cut() {
-        let bytes = [PREFACE, &frame(4, 0, 12), &frame(1, 5, 30), &frame(0, 0, 0), &frame(0, 1, 300)].concat();
+        let bytes =
+            [PREFACE, &frame(4, 0, 12), &frame(1, 5, 30), &frame(0, 0, 0), &frame(0, 1, 300)].concat();
         for size in 1..bytes.len() {
             let (mut headers, mut found) = (Headers::after(PREFACE.len()), Vec::new());
             for part in bytes.chunks(size) {
@@ -263,7 +260,9 @@ mod tests {
 
     #[test]
     fn frames_that_carry_nothing_are_counted() {
-        for (kind, length, per_second) in [(6, 8, true), (4, 0, true), (3, 4, true), (0, 0, true), (0, 9, false), (1, 9, false)] {
+        for (kind, length, per_second) in
+            [(6, 8, true), (4, 0, true), (3, 4, true), (0, 0, true), (0, 9, false), (1, 9, false)]
+        {
             let mut allowance = Allowance::new(100);
             for _ in 0..200 {
                 allowance.came(FrameHeader { length, kind, flags: 0 });

@@ -2,8 +2,8 @@
 //! `SO_REUSEPORT` listener and its own pool of connections to instances; a request never changes its thread.
 
 mod accept;
-mod alarm;
 mod admin;
+mod alarm;
 mod body;
 mod connection;
 mod forward;

@@ -1,7 +1,6 @@
 //! Bodies on the wire (RFC 9112, 6 and 7): where a piece ends and where the whole does. Chunks are read strictly:
 //! digits and nothing else before the extension, CR LF after each piece, and an extension that is short.
 
-
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
@@ -264,7 +263,11 @@ mod tests {
     use super::*;
 
     /// Reads a body that comes in two parts; its data, its trailers, and what was left.
-    fn read(framing: Framing, text: &[u8], cut: usize) -> Result<(Vec<u8>, Option<HeaderMap>, Vec<u8>), BodyFault> {
+    fn read(
+        framing: Framing,
+        text: &[u8],
+        cut: usize,
+    ) -> Result<(Vec<u8>, Option<HeaderMap>, Vec<u8>), BodyFault> {
         let (mut decoder, mut input) = (Decoder::from(framing), BytesMut::from(&text[..cut]));
         let (mut data, mut fields, mut more) = (Vec::new(), None, Some(&text[cut..]));
         loop {
@@ -282,7 +285,8 @@ mod tests {
 
     #[test]
     fn chunks_are_read_however_they_are_cut() {
-        let text = b"5;a=\"b\"\r\nhello\r\n00006\r\n world\r\n0\r\nexpires: now\r\ncontent-length: 7\r\n\r\nnext";
+        let text =
+            b"5;a=\"b\"\r\nhello\r\n00006\r\n world\r\n0\r\nexpires: now\r\ncontent-length: 7\r\n\r\nnext";
         for cut in 0..text.len() {
             let (data, trailers, rest) = read(Framing::Chunked, text, cut).unwrap();
             assert_eq!((data.as_slice(), rest.as_slice()), (&b"hello world"[..], &b"next"[..]), "{cut}");

@@ -1,24 +1,22 @@
 //! The life of a client's HTTP/1 connection: one request after the other, and nothing held on to between them.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::{Method, Response, Version, header};
-use http_body::Body;
+use http::{Method, Version, header};
 
+use super::answer::{Broken, Shape, send};
 use super::client::Client;
-use super::encode;
 use super::head::{self, Framing, HeadFault, HeadLimits, RequestHead, Scan};
 use crate::pipeline::Exchange;
 use crate::rejection::Rejection;
-use crate::server::alarm::Elapsed;
-use crate::server::body::{Outgoing, Source};
+use crate::server::body::Source;
+use crate::server::forward::{self, Answered, Arrival, Switch};
 use crate::server::frames::PREFACE;
 use crate::server::h2;
-use crate::server::forward::{self, Answered, Arrival, Switch};
 use crate::server::tunnel;
 use crate::server::visit::Visit;
 use crate::server::wire::Wire;
@@ -247,120 +245,5 @@ async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead) -> N
                 Ok(()) => Next::Close,
             }
         }
-    }
-}
-
-/// What the answer's form depends on.
-#[derive(Clone, Copy)]
-struct Shape {
-    is_head: bool,
-    is_10: bool,
-    persists: bool,
-}
-
-/// The answer could not be sent to its end.
-struct Broken;
-
-/// Sends an answer.
-async fn send(
-    client: &Client,
-    visit: &Visit,
-    response: Response<Outgoing>,
-    shape: Shape,
-) -> Result<(), Broken> {
-    let (parts, body) = response.into_parts();
-    let framing = framing_of(&parts, &body, shape);
-    // Let go of as soon as it has ended: who reads counters after an answer finds it counted.
-    let mut body = Some(body).filter(|_| framing != Framing::Empty);
-    {
-        let mut wire = client.wire.borrow_mut();
-        let out = wire.output();
-        encode::answer(out, parts.status, &parts.headers, framing);
-        match (shape.persists && framing != Framing::Close, shape.is_10) {
-            (true, true) => encode::write_field(out, b"connection", b"keep-alive"),
-            (false, false) => encode::write_field(out, b"connection", b"close"),
-            _ => {}
-        }
-        out.extend_from_slice(b"\r\n");
-    }
-    *client.downloads.borrow_mut() = crate::server::rate::Rate::new(&visit.limits);
-    let (mut is_over, mut is_broken) = (framing == Framing::Empty, false);
-    let mut left = match framing {
-        Framing::Length(length) => length,
-        _ => u64::MAX,
-    };
-    let sending = poll_fn(|cx| {
-        let mut is_waiting = false;
-        loop {
-            while !is_waiting && client.wire.borrow().has_room() {
-                let Some(source) = body.as_mut().filter(|_| !is_over) else { break };
-                match Pin::new(source).poll_frame(cx) {
-                    Poll::Pending => is_waiting = true,
-                    Poll::Ready(None) => {
-                        encode::end(&mut client.wire.borrow_mut(), framing, None);
-                        is_over = true;
-                    }
-                    // The client gets what has come, and the break behind it.
-                    Poll::Ready(Some(Err(_))) => (is_over, is_broken) = (true, true),
-                    Poll::Ready(Some(Ok(frame))) => {
-                        let mut wire = client.wire.borrow_mut();
-                        match frame.into_data() {
-                            Ok(data) => {
-                                left = left.saturating_sub(data.len() as u64);
-                                encode::piece(&mut wire, framing, data);
-                                // It is not asked for its end where that is known.
-                                is_over = left == 0;
-                            }
-                            Err(frame) => {
-                                encode::end(&mut wire, framing, frame.into_trailers().ok().as_ref());
-                                is_over = true;
-                            }
-                        }
-                    }
-                }
-            }
-            if is_over {
-                body = None;
-            }
-            let mut wire = client.wire.borrow_mut();
-            let before = wire.pending();
-            match wire.poll_flush(cx) {
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken)),
-                Poll::Ready(Ok(())) if is_broken => return Poll::Ready(Err(Broken)),
-                Poll::Ready(Ok(())) if is_over => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(())) if is_waiting => break,
-                Poll::Ready(Ok(())) => client.downloads.borrow_mut().moved(before as u64),
-                Poll::Pending => {
-                    let mut rate = client.downloads.borrow_mut();
-                    match before - wire.pending() {
-                        0 => {}
-                        count => rate.moved(count as u64),
-                    }
-                    return rate.poll_too_slow(cx, &client.alarm).map(|()| Err(Broken));
-                }
-            }
-        }
-        // The instance is waited for.
-        client.poll_left(cx).map(|()| Err(Broken))
-    });
-    match visit.limits.request_age {
-        None => sending.await,
-        Some(age) => {
-            let deadline = Instant::now() + age.get();
-            client.alarm.within(deadline, sending).await.unwrap_or_else(|Elapsed| Err(Broken))
-        }
-    }
-}
-
-/// How the client is told where the body ends.
-fn framing_of(parts: &http::response::Parts, body: &Outgoing, shape: Shape) -> Framing {
-    use http::StatusCode;
-    if shape.is_head || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        return Framing::Empty;
-    }
-    match body.size_hint().exact() {
-        Some(length) => Framing::Length(length),
-        None if shape.is_10 => Framing::Close,
-        None => Framing::Chunked,
     }
 }

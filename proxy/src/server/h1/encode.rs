@@ -42,12 +42,7 @@ pub(in crate::server) fn request(out: &mut Vec<u8>, call: &Call<'_>, framing: Fr
 }
 
 /// Writes an answer's head without its end; [`Framing::Empty`] keeps the length that stands there (an answer to HEAD).
-pub(in crate::server) fn answer(
-    out: &mut Vec<u8>,
-    status: StatusCode,
-    fields: &HeaderMap,
-    framing: Framing,
-) {
+pub(in crate::server) fn answer(out: &mut Vec<u8>, status: StatusCode, fields: &HeaderMap, framing: Framing) {
     // The own version, also to a client of 1.0 (RFC 9110, 6.2).
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());

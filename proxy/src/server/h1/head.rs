@@ -111,7 +111,8 @@ pub(in crate::server) fn request(
         input.advance(2);
     }
     // Says at once what is no HTTP, such as a TLS greeting.
-    if input.first().is_some_and(|first| !first.is_ascii_uppercase() && !is_token(*first) && *first != b'\r') {
+    if input.first().is_some_and(|first| !first.is_ascii_uppercase() && !is_token(*first) && *first != b'\r')
+    {
         return Err(Malformed("this is no HTTP request"));
     }
     match scan.end(input)? {
@@ -409,7 +410,13 @@ mod tests {
             let text = format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}\r\n");
             assert!(matches!(read(&text), Err(Malformed(_))), "{fields:?}");
         }
-        for line in ["GET /#a HTTP/1.1", "GET /\u{e9} HTTP/1.1", "GET * HTTP/1.1", "GET / HTTP/1.2", "GET  / HTTP/1.1"] {
+        for line in [
+            "GET /#a HTTP/1.1",
+            "GET /\u{e9} HTTP/1.1",
+            "GET * HTTP/1.1",
+            "GET / HTTP/1.2",
+            "GET  / HTTP/1.1",
+        ] {
             assert!(matches!(read(&format!("{line}\r\nhost: a\r\n\r\n")), Err(Malformed(_))), "{line}");
         }
     }

@@ -2,6 +2,7 @@
 //! refused before anything of it is believed, interim answers and trailers pass through, idle connections hold no
 //! buffers, and an upstream call is a part of the client's task.
 
+mod answer;
 mod chunks;
 mod client;
 mod connection;

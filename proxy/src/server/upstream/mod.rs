@@ -16,8 +16,8 @@ use hyper::body::Incoming;
 use portreeve_config::Limits;
 
 pub(super) use dial::Line;
-pub(super) use h2::{Call, OnThisThread};
 use h2::Multiplexed;
+pub(super) use h2::{Call, OnThisThread};
 
 use super::h1::Instance;
 use crate::policy::balance::Endpoint;
