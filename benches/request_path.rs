@@ -21,7 +21,7 @@ use criterion::{Criterion, Throughput};
 use http::{HeaderMap, Method, Request, Response, request};
 use serde_json::json;
 
-use portreeve::config::{Propagation, RouteConfig};
+use portreeve::config::{DuplicateSlashes, Networks, Propagation, RouteConfig};
 use portreeve::proxy::client::FetchError;
 use portreeve::proxy::metrics::{PlaneStats, RouteStats};
 use portreeve::proxy::pipeline::{self, Admission, Exchange, Verdict};
@@ -29,7 +29,7 @@ use portreeve::proxy::plane::{Pinned, Plane};
 use portreeve::proxy::policy::auth::{Authenticator, KeyFetch, KeySources};
 use portreeve::proxy::policy::balance::EndpointSpec;
 use portreeve::proxy::policy::cache::ResponseCache;
-use portreeve::proxy::policy::headers::{Forwarding, Peer};
+use portreeve::proxy::policy::headers::{Forwarding, Peer, Via};
 use portreeve::proxy::policy::routing::{self, Entry, Match, RequestView, Router};
 use portreeve::proxy::policy::trace::{Sampler, TraceContext};
 use portreeve::proxy::snapshot::Snapshot;
@@ -197,6 +197,9 @@ fn pinned(auth: &Arc<Authenticator>) -> Arc<Pinned> {
         name: "gateway".into(),
         realm: "portreeve".to_owned(),
         forwarding: Forwarding::Replace,
+        trusted_proxies: Networks::default(),
+        duplicate_slashes: DuplicateSlashes::Refuse,
+        via: Via::new("gateway"),
         sampler: Sampler::new(0.0),
         propagation: Propagation::W3c,
         spans: None,

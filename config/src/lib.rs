@@ -14,6 +14,8 @@ mod limits;
 mod listener;
 mod load;
 mod mend;
+mod networks;
+mod place;
 mod render;
 mod route;
 mod schema;
@@ -39,6 +41,8 @@ pub use listener::{
     TcpForward, TlsConfig, TlsVersion,
 };
 pub use load::{Document, Kind, LoadError, check_json, load_document, load_file, parse_document, parse_json};
+pub use networks::Networks;
+pub use place::{EndpointAddress, ListenAddress};
 pub use render::{Content, PlacedFault};
 pub use route::{
     AuthRule, Balance, CacheShare, HeaderMatch, HeaderOps, MethodName, Presence, RetryConfig, RetryOn,

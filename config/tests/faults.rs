@@ -54,7 +54,7 @@ workers: 4
 #[test]
 fn all_faults_are_reported_at_once_and_in_order() {
     let fields = "`name`, `match`, `service`, `rewrite`, `request_headers`, `response_headers`, `auth`, `cache`, \
-                  `invalidates`, `balance`, `timeout`, `retry`, `max_body`, `priority`";
+                  `invalidates`, `balance`, `timeout`, `retry`, `max_body`, `upgrade`, `grpc_web`, `priority`";
     assert_eq!(
         faults(MANY),
         [

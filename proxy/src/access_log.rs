@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::address::Address;
 use crate::metrics::PlaneStats;
+use crate::rejection::Blame;
 
 /// How often buffers are written out.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
@@ -35,8 +36,9 @@ pub struct AccessLog {
 pub struct Line<'a> {
     /// When the request's head was there (RFC 3339, milliseconds).
     pub time: String,
-    /// The client's address.
-    pub client: std::net::IpAddr,
+    /// The client's address; none for one that came by a Unix socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<std::net::IpAddr>,
     /// The method.
     pub method: &'a str,
     /// The host without port.
@@ -69,6 +71,12 @@ pub struct Line<'a> {
     /// Why the gateway itself answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// Who is at fault for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_fault: Option<Blame>,
+    /// The request's id, where it is not that of the trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<&'a str>,
     /// The trace.
     pub trace_id: &'a str,
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use portreeve_config::wire::NodeKind;
 use portreeve_config::{
-    AccessLog as Destination, ControlPlaneLink, Document, Fault, Faults, GatewayConfig, TracingConfig,
+    AccessLog as Destination, ControlPlaneLink, Document, Fault, Faults, GatewayConfig, Networks,
+    TracingConfig,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -22,7 +23,7 @@ use crate::metrics::{Exposition, PlaneStats, RouteStats, encode};
 use crate::plane::Plane;
 use crate::policy::auth::KeySources;
 use crate::policy::cache::ResponseCache;
-use crate::policy::headers::Forwarding;
+use crate::policy::headers::{Forwarding, Via};
 use crate::policy::trace::Sampler;
 use crate::reload::{
     FileUpdate, Live, Reloader, SaveFault, SavedState, Session, SessionSettings, watch_file,
@@ -231,11 +232,16 @@ fn gateway_plane(
     let stats = Arc::new(PlaneStats::default());
     let log = AccessLog::open(&config.access_log, workers, Arc::clone(&stats))
         .map_err(|source| StartError::AccessLog { path: destination(&config.access_log), source })?;
+    let name = config.tracing.service_name.as_deref().unwrap_or("gateway");
     Ok(Plane {
         role: "gateway",
-        name: config.tracing.service_name.as_deref().unwrap_or("gateway").into(),
+        name: name.into(),
         realm: config.auth.as_ref().map_or_else(String::new, |auth| auth.realm.clone()),
         forwarding: Forwarding::Replace,
+        // A document is checked before it comes here; a list that cannot be read trusts nobody.
+        trusted_proxies: Networks::parse(&config.trusted_proxies).unwrap_or_default(),
+        duplicate_slashes: config.duplicate_slashes,
+        via: Via::new(name),
         sampler: Sampler::new(config.tracing.sample),
         propagation: config.tracing.propagation,
         spans: spans.clone(),

@@ -29,7 +29,7 @@ use crate::policy::cache::{Asked, Bypass, Lookup, RequestRule, StoredResponse};
 use crate::policy::headers::{self, Forwarding, Peer};
 use crate::policy::routing::{Captures, Match, RequestView};
 use crate::policy::trace::TraceContext;
-use crate::rejection::Rejection;
+use crate::rejection::{Blame, Rejection};
 use crate::snapshot::Route;
 use crate::target::Target;
 use attempts::Attempts;
@@ -39,7 +39,9 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// One request on its way, and all that was decided about it so far. Dropping it is **finish**.
 pub struct Exchange {
     pinned: Arc<Pinned>,
-    peer: IpAddr,
+    client: Option<IpAddr>,
+    /// What the service and the client are told; `None` where the field passes unchanged.
+    request_id: Option<HeaderValue>,
     began: SystemTime,
     clock: Instant,
     method: Method,
@@ -54,7 +56,7 @@ pub struct Exchange {
     /// What the client got; 0 until it is known.
     status: u16,
     bytes: u64,
-    reason: Option<&'static str>,
+    reason: Option<(&'static str, Blame)>,
 }
 
 /// What **admit** found.
@@ -77,16 +79,14 @@ impl Exchange {
     /// and a log line too. From here on `head` holds no field that ends at this hop, and none that only this hop
     /// may set but by its own word: route, token, cache and service all see the same fields.
     pub fn begin(pinned: Arc<Pinned>, head: &mut request::Parts, peer: &Peer) -> Self {
-        let (target, mut refused) = match Target::read(head) {
+        let (target, mut refused) = match Target::read(head, pinned.plane.duplicate_slashes) {
             Ok(target) => (target, None),
             Err(rejection) => (Target::unreadable(), Some(rejection)),
         };
-        cleanse(&pinned, &mut head.headers);
-        if pinned.plane.forwarding == Forwarding::Replace {
-            headers::set_forwarded(&mut head.headers, peer, target.authority());
-        }
+        let client = introduce(&pinned, head, peer, &target);
         let trace =
             TraceContext::from_headers(&head.headers, &pinned.plane.sampler, pinned.plane.propagation);
+        let request_id = identify(&pinned, &mut head.headers, &trace);
         let mut route = None;
         if refused.is_none() {
             match find_route(&pinned, &target, head) {
@@ -94,16 +94,37 @@ impl Exchange {
                 Err(rejection) => refused = Some(rejection),
             }
         }
+        let mut exchange = Self::new(pinned, head.method.clone(), target, trace);
+        (exchange.client, exchange.request_id) = (client, request_id);
+        (exchange.route, exchange.refused) = (route, refused);
+        exchange
+    }
+
+    /// A request whose head could not be read, so that its refusal (by [`Exchange::reject`]) is counted and logged
+    /// as any other.
+    pub fn unreadable(pinned: Arc<Pinned>, peer: &Peer) -> Self {
+        let mut headers = HeaderMap::new();
+        let trace = TraceContext::from_headers(&headers, &pinned.plane.sampler, pinned.plane.propagation);
+        let request_id = identify(&pinned, &mut headers, &trace);
+        // A token that no method has.
+        let method = Method::from_bytes(b"-").unwrap_or_default();
+        let mut exchange = Self::new(pinned, method, Target::unreadable(), trace);
+        (exchange.client, exchange.request_id) = (peer.address, request_id);
+        exchange
+    }
+
+    fn new(pinned: Arc<Pinned>, method: Method, target: Target, trace: TraceContext) -> Self {
         Self {
             pinned,
-            peer: peer.address,
+            client: None,
+            request_id: None,
             began: SystemTime::now(),
             clock: Instant::now(),
-            method: head.method.clone(),
+            method,
             target,
             trace,
-            route,
-            refused,
+            route: None,
+            refused: None,
             identity: None,
             lookup: None,
             cache: None,
@@ -114,18 +135,15 @@ impl Exchange {
         }
     }
 
-    /// **begin** for what could not be read as a request, so that its refusal has a trace and a log line too.
-    pub fn unreadable(pinned: Arc<Pinned>, peer: &Peer) -> Self {
-        let mut head = http::Request::new(()).into_parts().0;
-        let mut exchange = Self::begin(pinned, &mut head, peer);
-        (exchange.target, exchange.route, exchange.refused) = (Target::unreadable(), None, None);
-        exchange
-    }
-
     /// Whether the route lets a request switch to this protocol.
     pub fn may_switch_to(&self, protocol: &HeaderValue) -> bool {
         let allowed = self.route_in(&self.pinned).map_or(&[][..], |route| &route.upgrade);
         allowed.iter().any(|allowed| protocol.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
+    }
+
+    /// The client's address, behind proxies whose word is taken; `None` for one that came by a Unix socket.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client
     }
 
     /// **admit**: the token first, the cache second, so that nobody is given what they may not see.
@@ -219,16 +237,52 @@ impl Exchange {
     }
 }
 
-/// Takes away what a client cannot say: fields of its own connection, where it comes from, and who it is.
-fn cleanse(pinned: &Pinned, fields: &mut HeaderMap) {
-    headers::remove_hop_by_hop(fields);
-    // The server has answered it already; a second hop must not wait for it again.
-    fields.remove(header::EXPECT);
+/// Takes away what a client cannot say, and says in its place where the request comes from. Returns the client's
+/// address.
+fn introduce(pinned: &Pinned, head: &mut request::Parts, peer: &Peer, target: &Target) -> Option<IpAddr> {
+    let plane = &pinned.plane;
+    let is_proxy = plane.forwarding == Forwarding::Replace && peer.is_trusted(&plane.trusted_proxies);
+    let wants_trailers = headers::wants_trailers(&head.headers, head.version);
+    let fields = &mut head.headers;
+    cleanse(pinned, fields, is_proxy);
+    if wants_trailers {
+        fields.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    plane.via.add(fields, head.version);
+    match (plane.forwarding, is_proxy) {
+        (Forwarding::Keep, _) => peer.address,
+        (Forwarding::Replace, true) => peer.extend_origin(fields, target.authority(), &plane.trusted_proxies),
+        (Forwarding::Replace, false) => {
+            peer.name_origin(fields, target.authority());
+            peer.address
+        }
+    }
+}
+
+/// Takes away fields of the client's own connection, and what it says of where it comes from and who it is.
+fn cleanse(pinned: &Pinned, fields: &mut HeaderMap, is_proxy: bool) {
     let (auth, forwarding) = (pinned.snapshot.auth.as_deref(), pinned.plane.forwarding);
-    headers::remove_where(fields, |name| {
-        (forwarding == Forwarding::Replace && headers::is_about_origin(name))
+    headers::remove_hop_by_hop(fields, |name| {
+        // The server has answered it already; a second hop must not wait for it again.
+        *name == header::EXPECT
+            || (forwarding == Forwarding::Replace
+                && headers::is_about_origin(name)
+                && !(is_proxy && headers::is_believable(name)))
             || auth.is_some_and(|auth| auth.strips(name))
     });
+}
+
+/// The id that the service and the client are told: a trusted proxy's, or a new one.
+fn identify(pinned: &Pinned, fields: &mut HeaderMap, trace: &TraceContext) -> Option<HeaderValue> {
+    if pinned.plane.forwarding == Forwarding::Keep {
+        return None;
+    }
+    if let Some(id) = headers::sound_request_id(fields) {
+        return Some(id.clone());
+    }
+    let id = HeaderValue::from_str(&trace.request_id()).ok()?;
+    fields.insert(headers::REQUEST_ID, id.clone());
+    Some(id)
 }
 
 fn find_route(
@@ -249,3 +303,6 @@ fn find_route(
         Match::NotFound => Err(Rejection::NoRoute),
     }
 }
+
+#[cfg(test)]
+mod tests;

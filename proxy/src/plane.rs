@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use portreeve_config::Propagation;
+use portreeve_config::{DuplicateSlashes, Networks, Propagation};
 
 use crate::access_log::AccessLog;
 use crate::metrics::{PlaneStats, RouteStats};
 use crate::policy::cache::ResponseCache;
-use crate::policy::headers::Forwarding;
+use crate::policy::headers::{Forwarding, Via};
 use crate::policy::trace::Sampler;
 use crate::snapshot::Snapshot;
 use crate::telemetry::SpanSink;
@@ -23,6 +23,12 @@ pub struct Plane {
     pub realm: String,
     /// What is said about where a request came from.
     pub forwarding: Forwarding,
+    /// Proxies in front whose word about a request's origin is taken, where `forwarding` replaces that of clients.
+    pub trusted_proxies: Networks,
+    /// What is done with paths that hold two slashes in a row.
+    pub duplicate_slashes: DuplicateSlashes,
+    /// This hop's entry in `Via`.
+    pub via: Via,
     /// Decides which new traces are recorded.
     pub sampler: Sampler,
     /// The header form of new traces.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
+use serde::Serialize;
 
 use crate::policy::auth::AuthFault;
 use crate::policy::path::PathFault;
@@ -46,37 +47,89 @@ pub enum Rejection {
     BrokenBody,
     /// The client took the route's whole time to send its body.
     SlowBody,
+    /// The client sent its body slower than it must.
+    BodyRate,
+    /// The request's head is not HTTP; the text says what is wrong with it and repeats nothing of it.
+    Malformed(&'static str),
+    /// The head, one of its fields, or their number is beyond its limit.
+    HeadTooLarge,
+    /// The target is longer than its limit.
+    TargetTooLong,
+    /// The head did not come in time.
+    HeadTimeout,
+    /// An `Expect` that is not `100-continue`.
+    Expectation,
+    /// The host is another than the one that the TLS greeting asked for, and client certificates depend on it.
+    Misdirected,
+    /// There is no room for the request's data.
+    Overloaded,
+    /// There is no room for the connection.
+    TooManyConnections,
+    /// The request took longer in all than one may take.
+    RequestAge,
+    /// No TLS connection to the instance came about.
+    UpstreamTls(Arc<str>),
+    /// The instance's certificate is not the one that is wanted.
+    UpstreamCertificate(Arc<str>),
+    /// The service's host name could not be looked up.
+    Lookup(Arc<str>),
 }
 
-/// Status, word for metrics and the access log, and the error type of `Proxy-Status` (RFC 9209, 2.3) where one fits.
-type Row = (StatusCode, &'static str, Option<&'static str>);
+/// Who can put an end to a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blame {
+    /// The client, by sending something else.
+    Client,
+    /// Whoever runs the service.
+    Service,
+    /// Whoever runs the gateway.
+    Gateway,
+}
+
+/// Status, word for metrics and the access log, who is at fault, and the error type of `Proxy-Status` (RFC 9209, 2.3)
+/// where one fits.
+type Row = (StatusCode, &'static str, Blame, Option<&'static str>);
 
 impl Rejection {
     fn row(&self) -> Row {
-        const UNREADABLE: Option<&str> = Some("http_request_error");
+        use StatusCode as Status;
         match self {
-            Self::Path(_) => (StatusCode::BAD_REQUEST, "path", UNREADABLE),
-            Self::Host => (StatusCode::BAD_REQUEST, "host", UNREADABLE),
-            Self::Framing => (StatusCode::BAD_REQUEST, "framing", UNREADABLE),
-            Self::BrokenBody => (StatusCode::BAD_REQUEST, "broken_body", UNREADABLE),
-            Self::SlowBody => (StatusCode::REQUEST_TIMEOUT, "slow_body", UNREADABLE),
-            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", UNREADABLE),
-            Self::NotServed => {
-                (StatusCode::NOT_IMPLEMENTED, "method_not_served", Some("http_request_denied"))
-            }
-            Self::NoRoute => (StatusCode::NOT_FOUND, "no_route", None),
-            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method", None),
+            Self::Path(_) => unreadable(Status::BAD_REQUEST, "path"),
+            Self::Host => unreadable(Status::BAD_REQUEST, "host"),
+            Self::Framing => unreadable(Status::BAD_REQUEST, "framing"),
+            Self::Malformed(_) => unreadable(Status::BAD_REQUEST, "malformed"),
+            Self::BrokenBody => unreadable(Status::BAD_REQUEST, "broken_body"),
+            Self::HeadTimeout => unreadable(Status::REQUEST_TIMEOUT, "head_timeout"),
+            Self::SlowBody => unreadable(Status::REQUEST_TIMEOUT, "slow_body"),
+            Self::BodyRate => unreadable(Status::REQUEST_TIMEOUT, "body_rate"),
+            Self::TooLarge { .. } => unreadable(Status::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::TargetTooLong => unreadable(Status::URI_TOO_LONG, "target_too_long"),
+            Self::Expectation => unreadable(Status::EXPECTATION_FAILED, "expectation"),
+            Self::Misdirected => unreadable(Status::MISDIRECTED_REQUEST, "misdirected"),
+            Self::HeadTooLarge => unreadable(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
+            Self::NotServed => refused(Status::NOT_IMPLEMENTED, "method_not_served", "http_request_denied"),
+            Self::NoRoute => (Status::NOT_FOUND, "no_route", Blame::Client, None),
+            Self::MethodNotAllowed(_) => (Status::METHOD_NOT_ALLOWED, "method", Blame::Client, None),
             Self::Auth(fault) if fault.is_ours() => {
-                (StatusCode::SERVICE_UNAVAILABLE, "keys_unavailable", None)
+                (Status::SERVICE_UNAVAILABLE, "keys_unavailable", Blame::Gateway, None)
             }
-            Self::Auth(_) => (StatusCode::UNAUTHORIZED, "token", None),
+            Self::Auth(_) => (Status::UNAUTHORIZED, "token", Blame::Client, None),
             Self::NoInstance(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "no_instance", Some("destination_unavailable"))
+                behind(Status::SERVICE_UNAVAILABLE, "no_instance", "destination_unavailable")
             }
-            Self::NotConnected(_) => (StatusCode::BAD_GATEWAY, "not_connected", Some("connection_refused")),
-            Self::Reset(_) => (StatusCode::BAD_GATEWAY, "reset", Some("connection_terminated")),
-            Self::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "timed_out", Some("http_response_timeout")),
-            Self::Broken(_) => (StatusCode::BAD_GATEWAY, "broken", Some("http_protocol_error")),
+            Self::NotConnected(_) => behind(Status::BAD_GATEWAY, "not_connected", "connection_refused"),
+            Self::Lookup(_) => behind(Status::BAD_GATEWAY, "lookup", "dns_error"),
+            Self::UpstreamTls(_) => behind(Status::BAD_GATEWAY, "upstream_tls", "tls_protocol_error"),
+            Self::UpstreamCertificate(_) => {
+                behind(Status::BAD_GATEWAY, "upstream_certificate", "tls_certificate_error")
+            }
+            Self::Reset(_) => behind(Status::BAD_GATEWAY, "reset", "connection_terminated"),
+            Self::Broken(_) => behind(Status::BAD_GATEWAY, "broken", "http_protocol_error"),
+            Self::TimedOut(_) => behind(Status::GATEWAY_TIMEOUT, "timed_out", "http_response_timeout"),
+            Self::RequestAge => behind(Status::GATEWAY_TIMEOUT, "request_age", "http_response_timeout"),
+            Self::Overloaded => ours("overloaded"),
+            Self::TooManyConnections => ours("too_many_connections"),
         }
     }
 
@@ -89,6 +142,16 @@ impl Rejection {
             Self::Framing => "The only transfer coding that is understood is `chunked`, once.".into(),
             Self::BrokenBody => "The request's body is malformed or ended early.".into(),
             Self::SlowBody => "The request's body did not come in time.".into(),
+            Self::BodyRate => "The request's body came too slowly.".into(),
+            Self::Malformed(what) => sentence(what),
+            Self::HeadTooLarge => "The request's header fields are too large or too many.".into(),
+            Self::TargetTooLong => "The request's target is too long.".into(),
+            Self::HeadTimeout => "The request's head did not come in time.".into(),
+            Self::Expectation => "The only expectation that is understood is `100-continue`.".into(),
+            Self::Misdirected => "This host is not served by this connection; use one of its own.".into(),
+            Self::Overloaded => "There is no room for this request now.".into(),
+            Self::TooManyConnections => "There is no room for this connection now.".into(),
+            Self::RequestAge => "The request took longer than one may take.".into(),
             Self::TooLarge { limit } => format!("This route takes bodies of up to {limit} bytes.").into(),
             Self::NotServed => "CONNECT and TRACE are not served here.".into(),
             Self::NoRoute => "No route takes this request.".into(),
@@ -99,6 +162,9 @@ impl Rejection {
             Self::Reset(service) => of(service, "closed the connection before it answered"),
             Self::TimedOut(service) => of(service, "did not answer in time"),
             Self::Broken(service) => of(service, "sent no valid answer"),
+            Self::UpstreamTls(service) => of(service, "could not be spoken to in TLS"),
+            Self::UpstreamCertificate(service) => of(service, "did not show the certificate it must have"),
+            Self::Lookup(service) => of(service, "has a host name that could not be looked up"),
         }
     }
 
@@ -112,9 +178,14 @@ impl Rejection {
         self.row().0
     }
 
+    /// Who can put an end to it.
+    pub fn blame(&self) -> Blame {
+        self.row().2
+    }
+
     /// The whole answer: problem details (RFC 9457) and the fields that belong to the status.
     pub fn answer(&self, from: &Speaker<'_>) -> (StatusCode, HeaderMap, String) {
-        let (status, reason, proxy_error) = self.row();
+        let (status, reason, _, proxy_error) = self.row();
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -138,15 +209,32 @@ impl Rejection {
         (status, headers, body.to_string())
     }
 
-    fn status_fields(&self, from: &Speaker<'_>, headers: &mut HeaderMap) {
-        let field = match self {
-            // Whoever sends this may mean by its next bytes something else than what they would be read as.
+    /// Whether the connection counts no more: whoever sends this may mean by its next bytes something else than what
+    /// they would be read as, or is not to send any. In HTTP/1 the answer says so by `Connection: close`.
+    pub fn ends_connection(&self) -> bool {
+        matches!(
+            self,
             Self::Path(_)
-            | Self::Host
-            | Self::Framing
-            | Self::NotServed
-            | Self::BrokenBody
-            | Self::SlowBody => Some((header::CONNECTION, "close".to_owned())),
+                | Self::Host
+                | Self::Framing
+                | Self::NotServed
+                | Self::BrokenBody
+                | Self::SlowBody
+                | Self::BodyRate
+                | Self::Malformed(_)
+                | Self::HeadTooLarge
+                | Self::TargetTooLong
+                | Self::HeadTimeout
+                | Self::Expectation
+                | Self::TooManyConnections
+        )
+    }
+
+    fn status_fields(&self, from: &Speaker<'_>, headers: &mut HeaderMap) {
+        if self.ends_connection() {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let field = match self {
             Self::MethodNotAllowed(methods) => {
                 let list: Vec<&str> = methods.iter().map(Method::as_str).collect();
                 Some((header::ALLOW, list.join(", ")))
@@ -154,7 +242,9 @@ impl Rejection {
             Self::Auth(fault) if !fault.is_ours() => {
                 Some((header::WWW_AUTHENTICATE, challenge(fault, from.realm)))
             }
-            Self::Auth(_) | Self::NoInstance(_) => Some((header::RETRY_AFTER, "1".to_owned())),
+            Self::Auth(_) | Self::NoInstance(_) | Self::Overloaded | Self::TooManyConnections => {
+                Some((header::RETRY_AFTER, "1".to_owned()))
+            }
             _ => None,
         };
         if let Some((name, text)) = field
@@ -163,6 +253,25 @@ impl Rejection {
             headers.insert(name, value);
         }
     }
+}
+
+/// What is wrong with the request itself.
+fn unreadable(status: StatusCode, reason: &'static str) -> Row {
+    refused(status, reason, "http_request_error")
+}
+
+fn refused(status: StatusCode, reason: &'static str, error: &'static str) -> Row {
+    (status, reason, Blame::Client, Some(error))
+}
+
+/// What is wrong behind the gateway.
+fn behind(status: StatusCode, reason: &'static str, error: &'static str) -> Row {
+    (status, reason, Blame::Service, Some(error))
+}
+
+/// What is wrong with the gateway itself.
+fn ours(reason: &'static str) -> Row {
+    (StatusCode::SERVICE_UNAVAILABLE, reason, Blame::Gateway, Some("proxy_internal_error"))
 }
 
 /// Who gives the answer.
@@ -200,3 +309,6 @@ fn sentence(text: &str) -> Cow<'static, str> {
     let end = if text.ends_with('.') { "" } else { "." };
     first.chain(letters).chain(end.chars()).collect::<String>().into()
 }
+
+#[cfg(test)]
+mod tests;

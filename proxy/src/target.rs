@@ -7,6 +7,7 @@ use http::header;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Version};
+use portreeve_config::DuplicateSlashes;
 
 use crate::policy::headers::is_framed_once;
 use crate::policy::path;
@@ -28,11 +29,11 @@ pub struct Target {
 
 impl Target {
     /// Reads the target of a request (RFC 9112, 3.2 and 3.3: the authority of an absolute form stands above
-    /// `Host`).
+    /// `Host`; RFC 9113, 8.3.1: in HTTP/2 there may be either, and both only when they say the same).
     ///
     /// # Errors
     /// [`Rejection::NotServed`], [`Rejection::Framing`], [`Rejection::Host`] and [`Rejection::Path`].
-    pub fn read(head: &Parts) -> Result<Self, Rejection> {
+    pub fn read(head: &Parts, slashes: DuplicateSlashes) -> Result<Self, Rejection> {
         // A tunnel leads past every policy, and an echo shows what was added on the way.
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Rejection::NotServed);
@@ -42,7 +43,7 @@ impl Target {
         }
         let mut target = Self::with_authority(authority(head)?)?;
         target.written = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("*"));
-        target.path = match path::canonical(target.written.path()).map_err(Rejection::Path)? {
+        target.path = match path::canonical(target.written.path(), slashes).map_err(Rejection::Path)? {
             Cow::Borrowed(_) => None,
             Cow::Owned(path) => Some(path.into()),
         };
@@ -109,18 +110,20 @@ impl Target {
 
 fn authority(head: &Parts) -> Result<Option<HeaderValue>, Rejection> {
     let mut fields = head.headers.get_all(header::HOST).iter();
-    let field = match (fields.next(), fields.next()) {
-        (Some(field), None) => Some(field),
-        (None, _) if head.version < Version::HTTP_11 => None,
-        _ => return Err(Rejection::Host),
-    };
-    match (head.uri.authority(), head.uri.scheme_str()) {
-        (None, _) => Ok(field.cloned()),
-        (Some(authority), Some("http" | "https")) => {
-            HeaderValue::from_str(authority.as_str()).map(Some).map_err(|_| Rejection::Host)
-        }
-        _ => Err(Rejection::Host),
+    let (field, further) = (fields.next(), fields.next());
+    let named = head.uri.authority();
+    let may_lack_host =
+        head.version < Version::HTTP_11 || (head.version == Version::HTTP_2 && named.is_some());
+    if further.is_some() || (field.is_none() && !may_lack_host) {
+        return Err(Rejection::Host);
     }
+    let Some(authority) = named else { return Ok(field.cloned()) };
+    let agrees = |field: &HeaderValue| field.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
+    let is_doubted = head.version == Version::HTTP_2 && field.is_some_and(|field| !agrees(field));
+    if is_doubted || !matches!(head.uri.scheme_str(), Some("http" | "https")) {
+        return Err(Rejection::Host);
+    }
+    HeaderValue::from_str(authority.as_str()).map(Some).map_err(|_| Rejection::Host)
 }
 
 /// The host of `host`, `host:port`, `[v6]` or `[v6]:port`, a name without its final dot.
@@ -143,59 +146,4 @@ fn host_of(text: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use http::Request;
-
-    use super::*;
-
-    fn read(target: &str, hosts: &[&str]) -> Result<(String, String), Rejection> {
-        let mut request = Request::builder().uri(target);
-        for host in hosts {
-            request = request.header("host", *host);
-        }
-        let target = Target::read(&request.body(()).unwrap().into_parts().0)?;
-        Ok((target.host().to_owned(), target.path().to_owned()))
-    }
-
-    #[test]
-    fn hosts_have_one_reading() {
-        for (target, hosts, expected) in [
-            ("/p", vec!["Shop.Example:8080"], Some("shop.example")),
-            ("/p", vec!["shop.example"], Some("shop.example")),
-            ("/p", vec!["[::1]:80"], Some("[::1]")),
-            ("http://Products/p", vec!["other"], Some("products")),
-            ("/p", vec![], None),
-            ("/p", vec!["a", "a"], None),
-            ("http://products/p", vec!["a", "b"], None),
-            ("/p", vec![""], None),
-            ("/p", vec!["a:b"], None),
-            ("/p", vec!["a:99999"], None),
-            ("/p", vec!["user@a"], None),
-            ("/p", vec!["a,b"], None),
-            ("/p", vec!["a b"], None),
-            ("/p", vec!["[::1"], None),
-            ("/p", vec!["[::zz]"], None),
-            ("/p", vec!["a[b]"], None),
-            ("/p", vec!["a:+80"], None),
-            ("/p", vec!["a:"], None),
-            ("/p", vec!["Shop.Example.:80"], Some("shop.example")),
-            ("/p", vec!["."], None),
-            ("http://user@products/p", vec!["a"], None),
-            ("ftp://products/p", vec!["a"], None),
-        ] {
-            let read = read(target, &hosts);
-            assert_eq!(read.as_ref().ok().map(|(host, _)| host.as_str()), expected, "{target} {hosts:?}");
-        }
-    }
-
-    #[test]
-    fn the_canonical_path_is_what_is_forwarded() {
-        let request = Request::builder().uri("/%70roducts?a=%2f").header("host", "a").body(()).unwrap();
-        let target = Target::read(&request.into_parts().0).unwrap();
-        assert_eq!(target.path(), "/products");
-        assert_eq!(target.with_path(None).unwrap(), "/products?a=%2f");
-        assert_eq!(target.with_path(Some("/x")).unwrap(), "/x?a=%2f");
-    }
-}
+mod tests;

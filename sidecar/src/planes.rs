@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portreeve_config::{ByteSize, Faults, Period, RetryConfig, RouteConfig, SidecarConfig};
+use portreeve_config::{
+    ByteSize, DuplicateSlashes, Faults, Networks, Period, RetryConfig, RouteConfig, SidecarConfig,
+};
 use portreeve_proxy::access_log::AccessLog;
 use portreeve_proxy::client::Client;
 use portreeve_proxy::metrics::{Exposition, PlaneStats, RouteStats};
 use portreeve_proxy::plane::Plane;
 use portreeve_proxy::policy::balance::EndpointSpec;
 use portreeve_proxy::policy::cache::ResponseCache;
-use portreeve_proxy::policy::headers::Forwarding;
+use portreeve_proxy::policy::headers::{Forwarding, Via};
 use portreeve_proxy::policy::trace::Sampler;
 use portreeve_proxy::reload::Live;
 use portreeve_proxy::server::{ListenError, Server, ServerSettings};
@@ -84,11 +86,16 @@ impl Direction {
         let stats = Arc::new(PlaneStats::default());
         let log = AccessLog::open(&config.access_log, config.workers, Arc::clone(&stats))
             .map_err(|source| StartError::access_log(&config.access_log, source))?;
+        let name = trace_name(config);
         let plane = Arc::new(Plane {
             role,
-            name: trace_name(config).into(),
+            name: name.as_str().into(),
             realm: String::new(),
             forwarding: Forwarding::Keep,
+            trusted_proxies: Networks::default(),
+            // Its callers are gateways and services: a path that was read once is not read anew.
+            duplicate_slashes: DuplicateSlashes::Refuse,
+            via: Via::new(&name),
             sampler: Sampler::new(config.tracing.sample),
             propagation: config.tracing.propagation,
             spans: spans.clone(),

@@ -5,32 +5,37 @@ use std::net::SocketAddr;
 
 use super::names;
 use crate::Fault;
+use crate::place::{EndpointAddress, ListenAddress};
 
-/// An address to listen on; port 0 takes any free port.
+/// An IP address and port to listen on; port 0 takes any free port.
 pub(super) fn listener(text: &str) -> Result<SocketAddr, Fault> {
-    text.parse().map_err(|_| {
-        let fault = Fault::new("", format!("`{text}` is not an address to listen on"));
-        let port = text.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
-        fault.hint(format!("an IP address and a port: `127.0.0.1:{}`", port.unwrap_or(8080)))
-    })
+    match text.parse::<ListenAddress>()? {
+        ListenAddress::Tcp(address) => Ok(address),
+        ListenAddress::Unix(_) | ListenAddress::Systemd(_) => {
+            Err(Fault::new("", format!("`{text}` is not an IP address and a port"))
+                .hint("a gateway's `listeners` can be Unix sockets and those of systemd"))
+        }
+    }
 }
 
-/// An address requests are sent to.
+/// The address of one instance: by IP address, for names are looked up only where services are listed.
 pub(super) fn endpoint(text: &str) -> Result<SocketAddr, Fault> {
-    let address: SocketAddr = text.parse().map_err(|_| match named(text) {
-        true => Fault::new("", format!("`{text}` is a host name, and names are not resolved here"))
-            .hint("write its IP address and port: `127.0.0.1:8080`"),
-        false => Fault::new("", format!("`{text}` is not an address"))
-            .hint("an IP address and a port: `127.0.0.1:8080`"),
-    })?;
-    match reachable(address) {
-        Some(fault) => Err(fault),
-        None => Ok(address),
+    let hint = "an IP address and a port: `127.0.0.1:8080`";
+    match text.parse::<EndpointAddress>() {
+        Ok(EndpointAddress::Tcp(address)) => Ok(address),
+        Ok(EndpointAddress::Host { .. }) => {
+            Err(Fault::new("", format!("`{text}` is a host name, and names are not looked up here"))
+                .hint(hint))
+        }
+        Ok(EndpointAddress::Srv(_) | EndpointAddress::Unix(_)) => {
+            Err(Fault::new("", format!("`{text}` is not an IP address and a port")).hint(hint))
+        }
+        Err(fault) => Err(fault),
     }
 }
 
 /// An address that something can be sent to has a port, and is one host's.
-pub(super) fn reachable(address: SocketAddr) -> Option<Fault> {
+pub(crate) fn reachable(address: SocketAddr) -> Option<Fault> {
     if address.port() == 0 {
         return Some(Fault::new("", "port 0 cannot be connected to").hint("name the port"));
     }
@@ -41,30 +46,35 @@ pub(super) fn reachable(address: SocketAddr) -> Option<Fault> {
     })
 }
 
-fn named(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok())
-}
-
-/// Listeners that cannot both be opened: the same port, on the same address or on all of them. The fault is
-/// that of the later one.
+/// Listeners that cannot both be opened: the same port, on the same address or on all of them, or the same socket.
+/// The fault is that of the later one.
 pub(super) fn clashes(listeners: &[(&str, &str)]) -> Vec<Fault> {
-    let open: Vec<(&str, SocketAddr)> = listeners
-        .iter()
-        .filter_map(|(field, text)| Some((*field, text.parse().ok()?)))
-        .filter(|(_, address): &(&str, SocketAddr)| address.port() != 0)
-        .collect();
-    let clash = |one: SocketAddr, other: SocketAddr| {
-        let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
-        one.port() == other.port() && (one.ip() == other.ip() || everywhere)
-    };
+    let open: Vec<(&str, ListenAddress)> =
+        listeners.iter().filter_map(|(field, text)| Some((*field, text.parse().ok()?))).collect();
     let mut faults = Vec::new();
     for (index, (field, address)) in open.iter().enumerate() {
-        if let Some((earlier, _)) = open[..index].iter().find(|(_, other)| clash(*address, *other)) {
-            let fault = Fault::new(*field, format!("`{earlier}` uses port {} already", address.port()));
-            faults.push(fault.hint("give each its own port"));
+        let earlier = open[..index].iter().find(|(_, other)| is_taken(address, other));
+        if let Some((earlier, _)) = earlier {
+            let fault = match address {
+                ListenAddress::Tcp(address) => {
+                    Fault::new(*field, format!("`{earlier}` uses port {} already", address.port()))
+                        .hint("give each its own port")
+                }
+                ListenAddress::Unix(_) | ListenAddress::Systemd(_) => {
+                    Fault::new(*field, format!("`{earlier}` uses this socket already"))
+                        .hint("give each its own socket")
+                }
+            };
+            faults.push(fault);
         }
     }
     faults
+}
+
+fn is_taken(one: &ListenAddress, other: &ListenAddress) -> bool {
+    let (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) = (one, other) else { return one == other };
+    let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || everywhere)
 }
 
 /// The parts of a URL that was found to be sound.
@@ -117,7 +127,7 @@ fn host_of(authority: &str) -> Option<&str> {
 }
 
 /// Whether a text can be a host name or an IPv4 address (RFC 1123, 2.1; `_` as Docker uses it).
-pub(super) fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(sound);
     text.len() <= 253 && text.split('.').all(label)

@@ -3,31 +3,29 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::{address, auth, names, process, routes};
-use crate::{AuthRule, Fault, Faults, GatewayConfig, RouteConfig, ServiceConfig};
+use super::{auth, limits, listener, names, process, routes, upstream};
+use crate::{AuthRule, Fault, Faults, GatewayConfig, RouteConfig};
 
 /// Without `references` no section is blamed for naming something of another section that is not there.
 pub(super) fn faults(config: &GatewayConfig, references: bool) -> Faults {
     let mut faults = Faults::default();
-    faults.add("listen", address::listener(&config.listen).err());
-    faults.add("admin", address::listener(&config.admin).err());
-    faults.add("", address::clashes(&[("listen", &config.listen), ("admin", &config.admin)]));
+    let services = references.then(|| known_services(config)).flatten();
+    faults.add("", listener::all(config, services.as_ref()));
     faults.add("workers", config.workers.and_then(process::workers));
     if let Some(link) = &config.control_plane {
         faults.add("control_plane", process::control_plane_link(link));
     }
     faults.add("state_dir", config.state_dir.as_deref().and_then(process::folder));
-    let services = references.then(|| known_services(config)).flatten();
     if let Some(section) = &config.auth {
         faults.add("auth", auth::faults(section, services.as_ref()));
     }
     faults.add("tracing", process::tracing(&config.tracing));
     faults.add("access_log", process::access_log(&config.access_log));
-    faults.add("limits", process::limits(&config.limits));
+    faults.add("limits", limits::faults(&config.limits));
     for (name, service) in &config.services {
         let place = format!("services.{name}");
         faults.add(&place, names::service_name(name));
-        faults.add(&place, endpoints(service));
+        faults.add(&place, upstream::faults(service));
     }
     faults.add("routes", routes(&as_meant(config), services.as_ref()));
     if references && config.auth.is_none() {
@@ -50,26 +48,6 @@ fn as_meant(config: &GatewayConfig) -> Cow<'_, [RouteConfig]> {
 /// All services there can be; `None` when the control plane may know others.
 fn known_services(config: &GatewayConfig) -> Option<BTreeSet<String>> {
     config.control_plane.is_none().then(|| config.services.keys().cloned().collect())
-}
-
-fn endpoints(service: &ServiceConfig) -> Faults {
-    let mut faults = Faults::default();
-    if service.endpoints.is_empty() {
-        let fault = Fault::new("endpoints", "a service needs an endpoint");
-        faults.push(fault.hint("list one address at least: `endpoints: [\"127.0.0.1:8080\"]`"));
-    }
-    let mut seen = BTreeSet::new();
-    for (index, text) in service.endpoints.iter().enumerate() {
-        let place = format!("endpoints[{index}]");
-        match address::endpoint(text) {
-            Err(fault) => faults.add(&place, [fault]),
-            Ok(address) if !seen.insert(address) => {
-                faults.push(Fault::new(place, format!("`{text}` is there twice")));
-            }
-            Ok(_) => {}
-        }
-    }
-    faults
 }
 
 fn tokens_of_nobody(config: &GatewayConfig) -> Vec<Fault> {

@@ -5,6 +5,8 @@ mod address;
 mod auth;
 mod gateway;
 mod headers;
+mod limits;
+mod listener;
 mod names;
 mod path;
 mod process;
@@ -12,6 +14,7 @@ mod registry;
 mod route;
 mod seed;
 mod sidecar;
+mod upstream;
 
 use std::collections::BTreeSet;
 
@@ -19,6 +22,7 @@ use crate::mend::MOST_FAULTS;
 use crate::wire::Instance;
 use crate::{ControlPlaneConfig, Fault, Faults, GatewayConfig, RouteConfig, SidecarConfig};
 
+pub(crate) use address::{is_host, reachable};
 pub use names::{config_key, config_value, instance_id, node_name, profile_name, route_name, service_name};
 
 /// Every fault of one route. `services` are the names it may point to; `None` where they are not known yet.

@@ -1,12 +1,10 @@
-//! What every process that carries traffic has in its file: limits, traces, threads, folders.
+//! What every process that carries traffic has in its file: traces, threads, folders.
 
 use std::path::Path;
 use std::time::Duration;
 
 use super::address;
-use crate::{AccessLog, ControlPlaneLink, Fault, Faults, Limits, Period, TracingConfig};
-
-const DAY: Duration = Duration::from_secs(86_400);
+use crate::{AccessLog, ControlPlaneLink, Fault, Faults, Period, TracingConfig};
 
 /// A period of more than nothing and at most `most`: beyond that it is a slip, and clocks would overflow.
 pub(super) fn longer_than_nothing(period: Period, most: Duration) -> Option<Fault> {
@@ -22,34 +20,6 @@ pub(super) fn at_most(period: Period, most: Duration) -> Option<Fault> {
 
 pub(super) fn more_than_nothing(number: u64) -> Option<Fault> {
     (number == 0).then(|| Fault::new("", "this must be more than 0"))
-}
-
-pub(super) fn limits(limits: &Limits) -> Faults {
-    let mut faults = Faults::default();
-    for (field, number) in [
-        ("header_bytes", limits.header_bytes.get()),
-        ("header_count", limits.header_count as u64),
-        ("connections", limits.connections as u64),
-    ] {
-        faults.add(field, more_than_nothing(number));
-    }
-    if limits.header_bytes.get() > 16 * 1024 * 1024 {
-        faults
-            .push(Fault::new("header_bytes", format!("{} is too much: at most 16MiB", limits.header_bytes)));
-    }
-    if limits.header_count > 10_000 {
-        faults.push(Fault::new("header_count", "this is too much: at most 10000"));
-    }
-    for (field, period) in [
-        ("header_timeout", limits.header_timeout),
-        ("idle_timeout", limits.idle_timeout),
-        ("connect_timeout", limits.connect_timeout),
-        ("upstream_idle", limits.upstream_idle),
-    ] {
-        faults.add(field, longer_than_nothing(period, DAY));
-    }
-    faults.add("drain", at_most(limits.drain, DAY));
-    faults
 }
 
 pub(super) fn tracing(tracing: &TracingConfig) -> Faults {

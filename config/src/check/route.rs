@@ -10,6 +10,8 @@ use crate::{
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// Protocols that carry further HTTP requests, which no route, token or limit would see.
+const OTHER_HTTP: [&str; 4] = ["h2", "h2c", "http", "tls"];
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 pub(super) fn faults(route: &RouteConfig, services: Option<&BTreeSet<String>>) -> Faults {
@@ -32,6 +34,11 @@ pub(super) fn faults(route: &RouteConfig, services: Option<&BTreeSet<String>>) -
         faults.add("balance.consistent_hash", headers::name(field));
     }
     faults.add("invalidates", tags(&route.invalidates, template));
+    faults.add("upgrade", upgrade(&route.upgrade, &route.matches.methods));
+    if route.grpc_web && !takes(&route.matches.methods, "POST") {
+        let fault = Fault::new("grpc_web", "gRPC-Web calls are sent by POST, which this route does not take");
+        faults.push(fault.hint("take `grpc_web` away, or give POST a route of its own"));
+    }
     faults.add("timeout", process::longer_than_nothing(route.timeout, DAY));
     if !(1..=10).contains(&route.retry.attempts) {
         let problem = format!("{} attempts: it is 1 (never repeat) to 10", route.retry.attempts);
@@ -99,6 +106,40 @@ fn methods(methods: &[MethodName]) -> Faults {
     faults
 }
 
+fn takes(methods: &[MethodName], method: &str) -> bool {
+    methods.is_empty() || methods.iter().any(|one| one.0 == method)
+}
+
+/// Protocols to switch to (RFC 9110, 7.8), without a version.
+fn upgrade(protocols: &[String], methods: &[MethodName]) -> Faults {
+    let mut faults = Faults::default();
+    for (index, protocol) in protocols.iter().enumerate() {
+        let place = format!("[{index}]");
+        let lower = protocol.to_ascii_lowercase();
+        if !headers::is_token(protocol) {
+            let fault = Fault::new(place, format!("`{protocol}` is not the name of a protocol"));
+            faults.push(fault.hint("write `websocket`"));
+        } else if OTHER_HTTP.contains(&lower.as_str()) {
+            let fault = Fault::new(
+                place,
+                format!("`{protocol}` would lead requests past everything that is checked here"),
+            );
+            faults.push(fault.hint("leave it out: HTTP/2 is spoken without an upgrade"));
+        } else if *protocol != lower {
+            faults.push(
+                Fault::new(place, "protocols are written in lower case").hint(format!("write `{lower}`")),
+            );
+        } else if protocols[..index].contains(protocol) {
+            faults.push(Fault::new(place, format!("`{protocol}` is there twice")));
+        }
+    }
+    if !protocols.is_empty() && !takes(methods, "GET") {
+        let fault = Fault::new("", "a wish to switch comes with GET, which this route does not take");
+        faults.push(fault.hint("take `upgrade` away, or let the route take GET"));
+    }
+    faults
+}
+
 /// A service's name, and whether there is such a service where that is known.
 pub(super) fn service(name: &str, services: Option<&BTreeSet<String>>) -> Option<Fault> {
     if let Some(fault) = names::service_name(name) {
@@ -115,8 +156,7 @@ pub(super) fn service(name: &str, services: Option<&BTreeSet<String>>) -> Option
 
 fn cache(cache: &RouteCache, route: &RouteConfig, template: Option<&Template<'_>>) -> Faults {
     let mut faults = Faults::default();
-    let methods = &route.matches.methods;
-    if !methods.is_empty() && !methods.iter().any(|method| method.0 == "GET") {
+    if !takes(&route.matches.methods, "GET") {
         let fault = Fault::new("", "only answers to GET are kept, and this route does not take GET");
         faults.push(fault.hint("take `cache` away, or give GET a route of its own"));
     }

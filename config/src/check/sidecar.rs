@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::path::Template;
-use super::{address, names, process};
+use super::{address, limits, names, process};
 use crate::{Fault, Faults, SidecarConfig};
 
 pub(super) fn faults(config: &SidecarConfig) -> Faults {
@@ -32,7 +32,7 @@ pub(super) fn faults(config: &SidecarConfig) -> Faults {
     faults.add("lease", lease(config.lease.get()));
     faults.add("tracing", process::tracing(&config.tracing));
     faults.add("access_log", process::access_log(&config.access_log));
-    faults.add("limits", process::limits(&config.limits));
+    faults.add("limits", limits::faults(&config.limits));
     faults
 }
 

@@ -7,13 +7,16 @@ use http::{StatusCode, Version, response};
 
 use super::{CACHE_STATUS, CacheOutcome, Exchange, Fill};
 use crate::policy::headers;
-use crate::rejection::{Rejection, Speaker};
+use crate::rejection::{Blame, Rejection, Speaker};
 
 impl Exchange {
     /// **inbound**: the answer's head for the client, and what is needed to keep the answer if it may be kept.
     pub fn inbound(&mut self, request: &HeaderMap, answer: &mut response::Parts) -> Option<Fill> {
         let says_its_end = says_its_end(&answer.headers);
-        headers::remove_hop_by_hop(&mut answer.headers);
+        headers::remove_hop_by_hop(&mut answer.headers, |_| false);
+        self.pinned.plane.via.add(&mut answer.headers, answer.version);
+        self.say_request_id(&mut answer.headers);
+        headers::add_date(&mut answer.headers);
         answer.version = Version::HTTP_11;
         if !answer.status.is_client_error() {
             self.invalidate();
@@ -52,13 +55,23 @@ impl Exchange {
         }
     }
 
+    pub(super) fn say_request_id(&self, fields: &mut HeaderMap) {
+        if let Some(id) = &self.request_id {
+            fields.insert(headers::REQUEST_ID, id.clone());
+        }
+    }
+
     /// The answer when the request was refused at any of the verbs.
     pub fn reject(&mut self, rejection: &Rejection) -> (StatusCode, HeaderMap, String) {
         self.status = rejection.status().as_u16();
-        self.reason = Some(rejection.reason());
+        self.reason = Some((rejection.reason(), rejection.blame()));
         let trace_id = self.trace.trace_id_text();
         let plane = &self.pinned.plane;
-        rejection.answer(&Speaker { proxy: &plane.name, realm: &plane.realm, trace_id: trace_id.as_str() })
+        let speaker = Speaker { proxy: &plane.name, realm: &plane.realm, trace_id: trace_id.as_str() };
+        let (status, mut fields, text) = rejection.answer(&speaker);
+        self.say_request_id(&mut fields);
+        headers::add_date(&mut fields);
+        (status, fields, text)
     }
 
     /// Notes that the client got this status from the cache.
@@ -73,12 +86,12 @@ impl Exchange {
 
     /// Notes that the service's answer broke off after its head had been passed on.
     pub fn answer_broke_off(&mut self) {
-        self.reason = Some("answer_broke_off");
+        self.reason = Some(("answer_broke_off", Blame::Service));
     }
 
     /// Notes that the client left before it had the whole answer.
     pub fn client_left(&mut self) {
-        self.reason.get_or_insert("client_left");
+        self.reason.get_or_insert(("client_left", Blame::Client));
     }
 }
 

@@ -77,7 +77,7 @@ impl Exchange {
             attributes.push(("portreeve.cache", outcome.word().into()));
         }
         let error = match (self.reason, self.status) {
-            (Some(reason), _) => Some(Cow::Borrowed(reason)),
+            (Some((reason, _)), _) => Some(Cow::Borrowed(reason)),
             (None, 0) => Some("client_gone".into()),
             (None, 500..) => Some(self.status.to_string().into()),
             (None, _) => None,
@@ -90,7 +90,7 @@ impl Exchange {
             duration: took,
             error,
             attributes,
-            remote: Remote { service: None, address: Some((self.peer, 0).into()) },
+            remote: Remote { service: None, address: self.client.map(|client| (client, 0).into()) },
         });
     }
 
@@ -125,11 +125,12 @@ impl Exchange {
         let Some(log) = &self.pinned.plane.log else { return };
         let route = self.route_in(&self.pinned);
         let trace_id = self.trace.trace_id_text();
+        let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
         log.write(
             self.pinned.worker,
             &Line {
                 time: timestamp(self.began),
-                client: self.peer,
+                client: self.client,
                 method: self.method.as_str(),
                 host: self.target.host(),
                 path: self.target.path(),
@@ -142,7 +143,9 @@ impl Exchange {
                 attempts: self.attempts.made,
                 cache: self.cache.map(CacheOutcome::word),
                 subject: self.identity.as_ref().map(|identity| identity.subject.as_str()),
-                reason: self.reason,
+                reason: self.reason.map(|(reason, _)| reason),
+                at_fault: self.reason.map(|(_, blame)| blame),
+                request_id: request_id.filter(|id| *id != trace_id.as_str()),
                 trace_id: trace_id.as_str(),
             },
         );

@@ -10,6 +10,7 @@ use http::{StatusCode, response};
 use super::{CACHE_STATUS, Exchange};
 use crate::plane::Plane;
 use crate::policy::cache::{Lookup, Stamp, StorePlan, StoredResponse};
+use crate::policy::headers::REQUEST_ID;
 
 /// Collects an answer's body while it goes to the client; kept only when all of it came.
 pub struct Fill {
@@ -66,6 +67,10 @@ pub fn from_cache(
 ) -> (StatusCode, HeaderMap, Bytes) {
     let now = Instant::now();
     let mut headers = stored.headers.clone();
+    // Each answer has the id of its own request, unless the route takes the field away.
+    if headers.contains_key(REQUEST_ID) {
+        exchange.say_request_id(&mut headers);
+    }
     headers.insert(header::AGE, HeaderValue::from(now.saturating_duration_since(stored.born).as_secs()));
     let fresh_for = stored.expires.saturating_duration_since(now).as_secs();
     let text = format!("{}; hit; ttl={fresh_for}", exchange.pinned.plane.name);

@@ -1,39 +1,40 @@
 //! The header fields of a message on its way through: what ends here, what is added, what a route changes.
 
-use std::net::IpAddr;
+mod chain;
+mod origin;
+mod stamp;
 
+use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use portreeve_config::{Fault, Faults, HeaderOps};
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub use origin::{ClientCertificate, Forwarding, Peer, Scheme, is_about_origin, is_believable};
+pub use stamp::{REQUEST_ID, Via, add_date, sound_request_id};
 
-/// What is said to the next hop about where a request came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forwarding {
-    /// The peer is a client: its own word is dropped and replaced by what the socket says.
-    Replace,
-    /// The peer is a gateway or the service itself (a sidecar's case): the fields pass unchanged.
-    Keep,
-}
-
-/// Takes away what ends at this hop, fields named by `Connection` included. Those that every request needs
-/// (`Host`, `Authorization`, lengths) cannot be named away.
-pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Takes away what ends at this hop: fields of one connection, those that `Connection` names, and what `also` names.
+/// What every request needs, and what says where it came from, cannot be named away.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap, also: impl Fn(&HeaderName) -> bool) {
     if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            .filter(|name| !matches!(*name, header::HOST | header::AUTHORIZATION | header::CONTENT_LENGTH))
+        let named: Vec<HeaderName> = members(headers, &header::CONNECTION)
+            .filter_map(|name| HeaderName::from_bytes(name).ok())
+            .filter(|name| !stays(name))
             .collect();
         for name in named {
             headers.remove(name);
         }
     }
-    remove_where(headers, is_of_one_connection);
+    remove_where(headers, |name| is_of_one_connection(name) || also(name));
+}
+
+fn stays(name: &HeaderName) -> bool {
+    matches!(*name, header::HOST | header::AUTHORIZATION | header::CONTENT_LENGTH | header::VIA)
+        || is_about_origin(name)
+}
+
+/// The members of a list field (RFC 9110, 5.6.1).
+fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    let lines = headers.get_all(name).iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 /// Fields that belong to one connection and are never passed on (RFC 9110, 7.6.1).
@@ -51,6 +52,15 @@ fn is_of_one_connection(name: &HeaderName) -> bool {
             | "transfer-encoding"
             | "upgrade"
     )
+}
+
+/// Whether a request says that trailers are welcome (RFC 9110, 10.1.4), which gRPC needs to get through. In HTTP/1 the
+/// word counts only where `Connection` names it; HTTP/2 has no such field.
+pub fn wants_trailers(headers: &HeaderMap, received: Version) -> bool {
+    headers.contains_key(header::TE)
+        && members(headers, &header::TE).any(|member| member.eq_ignore_ascii_case(b"trailers"))
+        && (received >= Version::HTTP_2
+            || members(headers, &header::CONNECTION).any(|member| member.eq_ignore_ascii_case(b"te")))
 }
 
 /// Whether a message's end has one reading: no transfer coding, or plain chunks and no length beside them. Another
@@ -73,46 +83,6 @@ pub fn remove_where(headers: &mut HeaderMap, mut goes: impl FnMut(&HeaderName) -
     let names: Vec<HeaderName> = headers.keys().filter(|name| goes(name)).cloned().collect();
     for name in names {
         headers.remove(name);
-    }
-}
-
-/// Whether a field speaks of where a request came from, also in the spelling that a service behind CGI or WSGI
-/// could not tell from it (`X_Forwarded_For`).
-pub fn is_about_origin(name: &HeaderName) -> bool {
-    let text = name.as_str().as_bytes();
-    let begins_with = |prefix: &[u8]| {
-        text.len() >= prefix.len()
-            && text
-                .iter()
-                .zip(prefix)
-                .all(|(given, wanted)| given == wanted || (*given, *wanted) == (b'_', b'-'))
-    };
-    begins_with(b"x-forwarded-") || text == b"forwarded" || (text.len() == 9 && begins_with(b"x-real-ip"))
-}
-
-/// A client's address, and the same as a header field's value: made once for all requests of a connection.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// The address; an IPv4 one is never wrapped in IPv6.
-    pub address: IpAddr,
-    text: HeaderValue,
-}
-
-impl From<IpAddr> for Peer {
-    fn from(address: IpAddr) -> Self {
-        let address = address.to_canonical();
-        // The text of an address is plain ASCII.
-        let text = HeaderValue::try_from(address.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { address, text }
-    }
-}
-
-/// Says where the request came from: the client's address, and what it called this gateway.
-pub fn set_forwarded(headers: &mut HeaderMap, peer: &Peer, host: Option<&HeaderValue>) {
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    headers.insert(FORWARDED_FOR, peer.text.clone());
-    if let Some(host) = host {
-        headers.insert(FORWARDED_HOST, host.clone());
     }
 }
 
@@ -171,37 +141,4 @@ fn bad_name(place: &str, text: &str) -> Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_of_one_connection_end_here() {
-        let mut headers = HeaderMap::new();
-        headers.insert("connection", HeaderValue::from_static("close, X-Secret , authorization, bad name"));
-        for name in ["x-secret", "te", "upgrade", "http2-settings", "keep-alive", "authorization", "x-kept"] {
-            headers.insert(name, HeaderValue::from_static("value"));
-        }
-        remove_hop_by_hop(&mut headers);
-        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["authorization", "x-kept"]);
-    }
-
-    #[test]
-    fn every_spelling_of_a_claimed_origin_is_known() {
-        for (name, expected) in [
-            ("forwarded", true),
-            ("x-forwarded-for", true),
-            ("x-forwarded-anything", true),
-            ("x_forwarded_for", true),
-            ("x-real-ip", true),
-            ("x_real-ip", true),
-            ("x-real-ips", false),
-            ("x-forwarded", false),
-            ("forwarded-for", false),
-            ("xxforwarded-for", false),
-        ] {
-            assert_eq!(is_about_origin(&HeaderName::from_static(name)), expected, "{name}");
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use portreeve_config::DuplicateSlashes;
+
 /// A path that has no single safe reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathFault {
@@ -12,7 +14,7 @@ pub enum PathFault {
     /// `.` or `..` as a segment, in any spelling.
     #[error("the path holds a `.` or `..` segment")]
     DotSegment,
-    /// Two slashes in a row.
+    /// Two slashes in a row, where they are refused.
     #[error("the path holds an empty segment")]
     EmptySegment,
     /// An encoded `/`, `\` or control character, or a plain `\`.
@@ -24,18 +26,34 @@ pub enum PathFault {
 }
 
 /// The canonical form of a path: percent-encoded unreserved characters decoded (RFC 3986, 6.2.2.2), the digits
-/// of other encodings in upper case, bytes beyond ASCII encoded. Borrowed when the path is canonical already,
-/// which nearly all are.
-pub fn canonical(path: &str) -> Result<Cow<'_, str>, PathFault> {
+/// of other encodings in upper case, bytes beyond ASCII encoded, and slashes in a row one slash where they are merged.
+/// Borrowed when the path is canonical already, which nearly all are.
+///
+/// # Errors
+/// Any [`PathFault`].
+pub fn canonical(path: &str, slashes: DuplicateSlashes) -> Result<Cow<'_, str>, PathFault> {
     if !path.starts_with('/') {
         return Err(PathFault::NotAbsolute);
     }
-    let canonical = match path.bytes().any(|byte| byte == b'%' || !byte.is_ascii()) {
+    let mut canonical = match path.bytes().any(|byte| byte == b'%' || !byte.is_ascii()) {
         true => Cow::Owned(with_one_encoding(path)?),
         false => Cow::Borrowed(path),
     };
+    if slashes == DuplicateSlashes::Merge && canonical.contains("//") {
+        canonical = Cow::Owned(with_single_slashes(&canonical));
+    }
     refuse_ambiguous(&canonical)?;
     Ok(canonical)
+}
+
+fn with_single_slashes(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for letter in path.chars() {
+        if letter != '/' || !out.ends_with('/') {
+            out.push(letter);
+        }
+    }
+    out
 }
 
 fn with_one_encoding(path: &str) -> Result<String, PathFault> {
@@ -131,7 +149,26 @@ mod tests {
             ("/a%+1", Err(PathFault::BrokenEncoding)),
             ("/%é", Err(PathFault::BrokenEncoding)),
         ] {
-            assert_eq!(canonical(path).as_deref(), expected.as_ref().map(|text| *text), "{path}");
+            let read = canonical(path, DuplicateSlashes::Refuse);
+            assert_eq!(read.as_deref(), expected.as_ref().map(|text| *text), "{path}");
+        }
+    }
+
+    #[test]
+    fn slashes_in_a_row_are_one_where_they_are_merged() {
+        for (path, expected) in [
+            ("/products", Ok("/products")),
+            ("//", Ok("/")),
+            ("//admin", Ok("/admin")),
+            ("/a///b//", Ok("/a/b/")),
+            ("/%61//%70", Ok("/a/p")),
+            ("/a//..", Err(PathFault::DotSegment)),
+            ("/.//a", Err(PathFault::DotSegment)),
+            ("/a/%2e/", Err(PathFault::DotSegment)),
+            ("/%2f/", Err(PathFault::HiddenSeparator)),
+        ] {
+            let read = canonical(path, DuplicateSlashes::Merge);
+            assert_eq!(read.as_deref(), expected.as_ref().map(|text| *text), "{path}");
         }
     }
 }

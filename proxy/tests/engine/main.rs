@@ -8,6 +8,7 @@ mod cache;
 mod client;
 mod control;
 mod failures;
+mod forwarded;
 mod lies;
 mod limits;
 mod messages;

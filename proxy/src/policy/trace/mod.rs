@@ -117,6 +117,12 @@ impl TraceContext {
     pub fn trace_id_text(&self) -> HexId {
         HexId::trace(self.trace_id, self.wide)
     }
+
+    /// An id for the request: that of a trace which began here, a random one where the caller chose the trace's.
+    pub fn request_id(&self) -> HexId {
+        let id = if self.parent_id.is_none() { self.trace_id } else { ids::trace_id() };
+        HexId::trace(id, true)
+    }
 }
 
 /// Whether a trace is recorded.

@@ -2,17 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod limits;
+mod listeners;
+
 use portreeve_config::load_document;
 
 /// The only fault of a document, as `path: problem (hint)`.
-fn only_fault(text: &str) -> String {
+pub(crate) fn only_fault(text: &str) -> String {
     let error = load_document("file.yaml", text).expect_err(text);
     assert_eq!(error.faults().len(), 1, "{text}\n{error}");
     error.faults()[0].fault.to_string()
 }
 
 /// Each case is a document after its `kind:` line, the path of its fault, and a part of its words.
-fn check_all(head: &str, cases: &[(&str, &str, &str)]) {
+pub(crate) fn check_all(head: &str, cases: &[(&str, &str, &str)]) {
     for (body, path, words) in cases {
         let text = format!("{head}{body}\n");
         let fault = only_fault(&text);
@@ -150,6 +153,13 @@ fn parts_of_a_route() {
         ("match: {path: /a}, invalidates: ['a b']", "invalidates[0]", "without space"),
         ("match: {path: /a}, auth: nne", "auth", "did you mean `none`?"),
         ("match: {path: /a}, max_body: 5", "max_body", "has no unit"),
+        ("match: {path: /a}, upgrade: [WebSocket]", "upgrade[0]", "write `websocket`"),
+        ("match: {path: /a}, upgrade: ['web socket']", "upgrade[0]", "not the name of a protocol"),
+        ("match: {path: /a}, upgrade: [websocket, websocket]", "upgrade[1]", "twice"),
+        ("match: {path: /a}, upgrade: [H2C]", "upgrade[0]", "past everything"),
+        ("match: {path: /a}, upgrade: [tls]", "upgrade[0]", "past everything"),
+        ("match: {path: /a, methods: [POST]}, upgrade: [websocket]", "upgrade", "does not take"),
+        ("match: {path: /a, methods: [GET]}, grpc_web: true", "grpc_web", "sent by POST"),
     ] {
         let place = format!("routes[0].{path}");
         check_all(&format!("{head}{body}}}]"), &[("", &place, words)]);
@@ -176,22 +186,12 @@ fn gateways() {
             ("control_plane: {url: 'http://c:0'}", "control_plane.url", "no sound host"),
             ("control_plane: {url: 'http://c', node: a/b}", "control_plane.node", "not a name for a node"),
             ("services: {s: {endpoints: []}}", "services.s.endpoints", "needs an endpoint"),
-            ("services: {s: {endpoints: ['db:80']}}", "services.s.endpoints[0]", "names are not resolved"),
-            ("services: {s: {endpoints: ['x']}}", "services.s.endpoints[0]", "is not an address"),
-            ("services: {s: {endpoints: ['1.1.1.1:0']}}", "services.s.endpoints[0]", "port 0"),
-            ("services: {s: {endpoints: ['0.0.0.0:1']}}", "services.s.endpoints[0]", "one host"),
-            ("services: {s: {endpoints: ['[::1]:1', '[::1]:1']}}", "services.s.endpoints[1]", "twice"),
             ("services: {1s: {endpoints: ['[::1]:1']}}", "services.1s", "is not a service name"),
             ("tracing: {sample: 1.5}", "tracing.sample", "0.0 to 1.0"),
             ("tracing: {sample: .nan}", "tracing.sample", "0.0 to 1.0"),
             ("tracing: {service_name: ' '}", "tracing.service_name", "empty"),
             ("tracing: {zipkin: {endpoint: 'zipkin:9411'}}", "tracing.zipkin.endpoint", "begins with"),
             ("tracing: {propagation: b4}", "tracing.propagation", "did you mean `b3`?"),
-            ("limits: {header_count: 0}", "limits.header_count", "more than 0"),
-            ("limits: {connections: 0}", "limits.connections", "more than 0"),
-            ("limits: {header_bytes: 1GiB}", "limits.header_bytes", "at most 16MiB"),
-            ("limits: {header_timeout: 0s}", "limits.header_timeout", "longer than nothing"),
-            ("limits: {drain: 2d}", "limits.drain", "at most 1day"),
             ("cache: {max_size: lots}", "cache.max_size", "is not a size"),
         ],
     );
@@ -258,6 +258,9 @@ fn sidecars() {
         &[
             ("app: 127.0.0.1:1\nservice: A", "service", "is not a service name"),
             ("service: a\napp: 127.0.0.1:0", "app", "port 0"),
+            ("service: a\napp: localhost:80", "app", "names are not looked up here"),
+            ("service: a\napp: unix:/run/a.sock", "app", "not an IP address"),
+            ("service: a\napp: 127.0.0.1:1\ninbound: unix:/run/a.sock", "inbound", "not an IP address"),
             ("service: a\napp: 127.0.0.1:1\ninstance: a/b", "instance", "not a name for an instance"),
             ("service: a\napp: 127.0.0.1:1\nprofile: a.b", "profile", "is not a profile name"),
             ("service: a\napp: 127.0.0.1:1\ninbound: 0.0.0.0:1", "inbound", "`app` uses port 1 already"),
