@@ -10,12 +10,13 @@
 
 mod answer;
 mod attempts;
+mod calls;
 mod finish;
 mod kept;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{HeaderName, Method, request};
@@ -33,6 +34,7 @@ use crate::rejection::{Blame, Rejection};
 use crate::snapshot::Route;
 use crate::target::Target;
 use attempts::Attempts;
+use calls::Call;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -53,6 +55,7 @@ pub struct Exchange {
     lookup: Option<Lookup>,
     cache: Option<CacheOutcome>,
     attempts: Attempts,
+    call: Option<Box<Call>>,
     /// What the client got; 0 until it is known.
     status: u16,
     bytes: u64,
@@ -87,6 +90,8 @@ impl Exchange {
         let trace =
             TraceContext::from_headers(&head.headers, &pinned.plane.sampler, pinned.plane.propagation);
         let request_id = identify(&pinned, &mut head.headers, &trace);
+        let (call, fault) = Call::read(&mut head.headers);
+        refused = refused.or(fault);
         let mut route = None;
         if refused.is_none() {
             match find_route(&pinned, &target, head) {
@@ -96,7 +101,8 @@ impl Exchange {
         }
         let mut exchange = Self::new(pinned, head.method.clone(), target, trace);
         (exchange.client, exchange.request_id) = (client, request_id);
-        (exchange.route, exchange.refused) = (route, refused);
+        (exchange.route, exchange.refused, exchange.call) = (route, refused, call);
+        exchange.open_bridge(&head.headers);
         exchange
     }
 
@@ -129,6 +135,7 @@ impl Exchange {
             lookup: None,
             cache: None,
             attempts: Attempts::default(),
+            call: None,
             status: 0,
             bytes: 0,
             reason: None,
@@ -221,9 +228,14 @@ impl Exchange {
         found
     }
 
-    /// Until when the route lets the service take.
-    pub fn deadline(&self) -> Instant {
-        self.clock + self.route_in(&self.pinned).map_or(Duration::ZERO, |route| route.timeout)
+    /// What holds for this request from beginning to end.
+    pub fn pinned(&self) -> &Arc<Pinned> {
+        &self.pinned
+    }
+
+    /// The host the request names, without port.
+    pub fn host(&self) -> &str {
+        self.target.host()
     }
 
     /// The largest request body the route takes, in bytes.

@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 
 use crate::policy::auth::AuthFault;
+use crate::policy::grpc::timeout::TimeoutFault;
 use crate::policy::path::PathFault;
 
 /// Why a request was not answered by a service.
@@ -47,6 +48,8 @@ pub enum Rejection {
     BrokenBody,
     /// The client took the route's whole time to send its body.
     SlowBody,
+    /// A `grpc-timeout` that cannot be followed.
+    CallTimeout(TimeoutFault),
     /// The client sent its body slower than it must.
     BodyRate,
     /// The request's head is not HTTP; the text says what is wrong with it and repeats nothing of it.
@@ -99,6 +102,7 @@ impl Rejection {
             Self::Host => unreadable(Status::BAD_REQUEST, "host"),
             Self::Framing => unreadable(Status::BAD_REQUEST, "framing"),
             Self::Malformed(_) => unreadable(Status::BAD_REQUEST, "malformed"),
+            Self::CallTimeout(_) => unreadable(Status::BAD_REQUEST, "grpc_timeout"),
             Self::BrokenBody => unreadable(Status::BAD_REQUEST, "broken_body"),
             Self::HeadTimeout => unreadable(Status::REQUEST_TIMEOUT, "head_timeout"),
             Self::SlowBody => unreadable(Status::REQUEST_TIMEOUT, "slow_body"),
@@ -134,10 +138,11 @@ impl Rejection {
     }
 
     /// What the client is told.
-    fn detail(&self) -> Cow<'static, str> {
+    pub(crate) fn detail(&self) -> Cow<'static, str> {
         let of = |service: &str, rest: &str| Cow::Owned(format!("The service `{service}` {rest}."));
         match self {
             Self::Path(fault) => sentence(&fault.to_string()),
+            Self::CallTimeout(fault) => sentence(&fault.to_string()),
             Self::Host => "Exactly one valid `Host` is required.".into(),
             Self::Framing => "The only transfer coding that is understood is `chunked`, once.".into(),
             Self::BrokenBody => "The request's body is malformed or ended early.".into(),

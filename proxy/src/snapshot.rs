@@ -63,6 +63,8 @@ pub struct Route {
     pub max_body: u64,
     /// Protocols that a request may switch to.
     pub upgrade: Box<[Box<str>]>,
+    /// Whether gRPC-Web is translated into gRPC.
+    pub grpc_web: bool,
     /// Its counters.
     pub stats: Arc<RouteStats>,
     /// Name and a digest of the configuration: part of cache keys, and how an unchanged route is recognised.
@@ -220,6 +222,7 @@ impl RouteBuilder<'_> {
             timeout: config.timeout.get(),
             retry: RetryRule::new(&config.retry),
             max_body: config.max_body.get(),
+            grpc_web: config.grpc_web,
             upgrade: config.upgrade.iter().map(|protocol| protocol.as_str().into()).collect(),
             stats: stats.unwrap_or_else(|| Arc::new(RouteStats::new(self.workers))),
             identity,

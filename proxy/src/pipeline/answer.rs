@@ -23,6 +23,7 @@ impl Exchange {
         }
         let pinned = Arc::clone(&self.pinned);
         let route = self.route_in(&pinned)?;
+        self.translate_answer(&mut answer.headers);
         route.response_headers.apply(&mut answer.headers);
         self.status = answer.status.as_u16();
         let rule = route.cache.as_ref()?;
@@ -71,7 +72,7 @@ impl Exchange {
         let (status, mut fields, text) = rejection.answer(&speaker);
         self.say_request_id(&mut fields);
         headers::add_date(&mut fields);
-        (status, fields, text)
+        self.in_callers_form(rejection, (status, fields, text))
     }
 
     /// Notes that the client got this status from the cache.

@@ -97,6 +97,7 @@ impl Exchange {
         if let Some(attempt) = &self.attempts.current {
             attempt.trace.inject(&mut head.headers);
         }
+        self.pass_timeout_on(&mut head.headers);
         self.target.with_path(rewritten.as_deref()).ok_or(Rejection::NoRoute)
     }
 

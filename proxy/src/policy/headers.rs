@@ -78,6 +78,40 @@ pub fn is_framed_once(headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether a field may come after the body: not one that frames or routes a message, says who sends it, or changes how
+/// it is read (RFC 9110, 6.5.1).
+pub fn may_trail(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    !matches!(
+        *name,
+        header::AUTHORIZATION
+            | header::CACHE_CONTROL
+            | header::CONNECTION
+            | header::CONTENT_ENCODING
+            | header::CONTENT_LENGTH
+            | header::CONTENT_RANGE
+            | header::CONTENT_TYPE
+            | header::COOKIE
+            | header::EXPECT
+            | header::HOST
+            | header::MAX_FORWARDS
+            | header::PROXY_AUTHENTICATE
+            | header::PROXY_AUTHORIZATION
+            | header::RANGE
+            | header::SET_COOKIE
+            | header::TE
+            | header::TRAILER
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+            | header::VIA
+            | header::WWW_AUTHENTICATE
+    ) && !text.starts_with("if-")
+        && !text.starts_with("proxy-")
+        && !text.starts_with("x-b3-")
+        && !matches!(text, "keep-alive" | "traceparent" | "tracestate" | "b3" | "x-request-id")
+        && !is_about_origin(name)
+}
+
 /// Takes away every field whose name is one of those.
 pub fn remove_where(headers: &mut HeaderMap, mut goes: impl FnMut(&HeaderName) -> bool) {
     let names: Vec<HeaderName> = headers.keys().filter(|name| goes(name)).cloned().collect();

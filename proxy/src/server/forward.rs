@@ -1,7 +1,6 @@
 //! Carries one request through the pipeline: asks each verb in turn, and does between them the I/O they decide on. One
 //! path for every protocol on either side.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,12 +10,13 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Version, header, request, response};
 
 use super::alarm::{Alarm, Elapsed};
-use super::body::{BodyEnd, Outgoing, RequestBody, Source};
+use super::body::{BodyEnd, Outgoing, RequestBody, Rules, Source};
 use super::h1::{self, CallFault, Client};
 use super::upstream::{Answer, Call, Given, Lease, Line};
 use super::visit::Visit;
 use crate::pipeline::{self, Admission, AttemptFault, Exchange, Verdict};
 use crate::policy::balance::Endpoint;
+use crate::policy::grpc::web::RequestTranslator;
 use crate::rejection::Rejection;
 
 /// A request as it came in.
@@ -52,7 +52,7 @@ pub(super) async fn answer(
     let mut exchange = Exchange::begin(visit.worker.pin(), &mut parts, &visit.peer);
     let admission = match visit.worker.is_full() {
         false => exchange.admit(&mut parts, body.length()).await,
-        true => Err(Rejection::NoRoute),
+        true => Err(Rejection::Overloaded),
     };
     let refused = match admission {
         Ok(Admission::Hit(stored)) => {
@@ -61,7 +61,8 @@ pub(super) async fn answer(
         }
         Ok(Admission::Forward) => {
             let upgrade = upgrade.filter(|protocol| exchange.may_switch_to(protocol));
-            let body = ClientBody::new(body, exchange.max_body());
+            let translator = exchange.translate_request(&mut parts.headers);
+            let body = ClientBody::new(body, &exchange, translator);
             let mut journey = Journey { visit, alarm, client, exchange: &mut exchange, parts, body, upgrade };
             match journey.run().await {
                 Ok(((head, Answer::H1(lease)), _)) if is_switch(&head) => {
@@ -247,31 +248,34 @@ struct ClientBody {
     /// Not taken yet by an attempt that may have read from it.
     untouched: Option<Source>,
     exists: bool,
-    limit: u64,
     /// Only a body needs one.
-    end: Option<Rc<Cell<BodyEnd>>>,
+    rules: Option<Rules>,
+    translator: Option<RequestTranslator>,
 }
 
 impl ClientBody {
-    fn new(source: Source, limit: u64) -> Self {
+    fn new(source: Source, exchange: &Exchange, translator: Option<RequestTranslator>) -> Self {
         let exists = source.exists();
-        Self { untouched: exists.then_some(source), exists, limit, end: exists.then(Rc::default) }
+        Self { untouched: exists.then_some(source), exists, rules: exists.then(|| Rules::of(exchange)), translator }
     }
 
     fn take(&mut self) -> RequestBody {
-        match (self.untouched.take(), &self.end) {
-            (Some(source), Some(end)) => RequestBody::new(source, self.limit, Rc::clone(end)),
+        match (self.untouched.take(), &self.rules) {
+            (Some(source), Some(rules)) => RequestBody::new(source, rules.clone(), self.translator.take()),
             _ => RequestBody::none(),
         }
     }
 
     fn put_back(&mut self, body: RequestBody) {
-        self.untouched = body.into_source().filter(|_| self.exists);
+        if let Some((source, translator)) = body.into_source() {
+            self.untouched = Some(source).filter(|_| self.exists);
+            self.translator = translator;
+        }
     }
 
     /// How far it has come.
     fn end(&self) -> BodyEnd {
-        self.end.as_ref().map_or(BodyEnd::Whole, |end| end.get())
+        self.rules.as_ref().map_or(BodyEnd::Whole, Rules::end)
     }
 }
 

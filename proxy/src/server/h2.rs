@@ -230,13 +230,13 @@ fn beyond_limits(parts: &request::Parts, visit: &Visit) -> Option<Rejection> {
     let limits = &visit.limits;
     let long = |length: usize, most: portreeve_config::ByteSize| length as u64 > most.get();
     if long(parts.uri.path_and_query().map_or(0, |target| target.as_str().len()), limits.target_bytes) {
-        return Some(Rejection::Framing);
+        return Some(Rejection::TargetTooLong);
     }
     let has_long_line = || {
         let length = |(name, value): (&header::HeaderName, &HeaderValue)| name.as_str().len() + value.len();
         parts.headers.iter().any(|field| long(length(field), limits.header_line))
     };
-    (parts.headers.len() > limits.header_count || has_long_line()).then_some(Rejection::Framing)
+    (parts.headers.len() > limits.header_count || has_long_line()).then_some(Rejection::HeadTooLarge)
 }
 
 /// Extended CONNECT (RFC 8441) as the handshake that HTTP/1.1 has for the same; the key that only it needs is made

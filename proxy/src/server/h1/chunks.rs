@@ -2,11 +2,11 @@
 //! digits and nothing else before the extension, CR LF after each piece, and an extension that is short.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
 
 use super::head::{Framing, Scan};
-use crate::policy::headers::is_about_origin;
+use crate::policy::headers::may_trail;
 
 /// Hexadecimal digits of a chunk's size; more would not fit.
 const SIZE_DIGITS: usize = 16;
@@ -220,40 +220,6 @@ fn trailers(input: &mut BytesMut, scan: &mut Scan) -> Result<Option<HeaderMap>, 
         }
     }
     Ok(Some(trailers))
-}
-
-/// Whether a field may come after the body: not one that frames or routes a message, says who sends it, or changes how
-/// it is read (RFC 9110, 6.5.1).
-pub(in crate::server) fn may_trail(name: &HeaderName) -> bool {
-    let text = name.as_str();
-    !matches!(
-        *name,
-        header::AUTHORIZATION
-            | header::CACHE_CONTROL
-            | header::CONNECTION
-            | header::CONTENT_ENCODING
-            | header::CONTENT_LENGTH
-            | header::CONTENT_RANGE
-            | header::CONTENT_TYPE
-            | header::COOKIE
-            | header::EXPECT
-            | header::HOST
-            | header::MAX_FORWARDS
-            | header::PROXY_AUTHENTICATE
-            | header::PROXY_AUTHORIZATION
-            | header::RANGE
-            | header::SET_COOKIE
-            | header::TE
-            | header::TRAILER
-            | header::TRANSFER_ENCODING
-            | header::UPGRADE
-            | header::VIA
-            | header::WWW_AUTHENTICATE
-    ) && !text.starts_with("if-")
-        && !text.starts_with("proxy-")
-        && !text.starts_with("x-b3-")
-        && !matches!(text, "keep-alive" | "traceparent" | "tracestate" | "b3" | "x-request-id")
-        && !is_about_origin(name)
 }
 
 #[cfg(test)]

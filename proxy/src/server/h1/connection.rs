@@ -170,7 +170,7 @@ async fn read_head(client: &Client, visit: &Visit) -> Result<Option<RequestHead>
         }
         let begun = || if visit.had_request() { Instant::now() } else { visit.began };
         let deadline = *deadline.get_or_insert_with(|| begun() + visit.limits.header_timeout.get());
-        client.alarm.poll(cx, deadline).map(|()| Err(Some(Rejection::SlowBody)))
+        client.alarm.poll(cx, deadline).map(|()| Err(Some(Rejection::HeadTimeout)))
     })
     .await
 }
@@ -195,10 +195,10 @@ fn head_limits(visit: &Visit) -> HeadLimits {
 
 fn refusal_of(fault: HeadFault) -> Rejection {
     match fault {
-        HeadFault::Malformed(_) => Rejection::Framing,
-        HeadFault::TooLarge => Rejection::Framing,
-        HeadFault::TargetTooLong => Rejection::Framing,
-        HeadFault::Expectation => Rejection::Framing,
+        HeadFault::Malformed(what) => Rejection::Malformed(what),
+        HeadFault::TooLarge => Rejection::HeadTooLarge,
+        HeadFault::TargetTooLong => Rejection::TargetTooLong,
+        HeadFault::Expectation => Rejection::Expectation,
     }
 }
 

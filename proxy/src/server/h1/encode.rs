@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, response};
 
-use super::chunks::may_trail;
 use super::head::Framing;
+use crate::policy::headers::may_trail;
 use crate::server::wire::Wire;
 
 /// What ends a chunked body that has no trailers.
