@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, Limits, ListenerConfig, Period, RouteConfig, ServiceConfig};
+use crate::{ByteSize, DnsConfig, Limits, ListenerConfig, Period, RouteConfig, ServiceConfig};
 
 /// `kind: gateway`: a gateway process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +53,9 @@ pub struct GatewayConfig {
     /// Limits on what a client may send or hold.
     #[serde(default)]
     pub limits: Limits,
+    /// Who is asked about the names of instances.
+    #[serde(default, skip_serializing_if = "DnsConfig::is_default")]
+    pub dns: DnsConfig,
     /// Services with fixed endpoints, by name. Others are found through the control plane.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<String, ServiceConfig>,
@@ -77,6 +80,7 @@ impl Default for GatewayConfig {
             access_log: AccessLog::default(),
             cache: CacheConfig::default(),
             limits: Limits::default(),
+            dns: DnsConfig::default(),
             services: BTreeMap::new(),
             routes: Vec::new(),
         }

@@ -7,6 +7,7 @@
 
 pub mod check;
 mod control_plane;
+mod dns;
 mod fault;
 mod gateway;
 mod json;
@@ -30,6 +31,7 @@ pub mod wire;
 mod yaml;
 
 pub use control_plane::{ControlPlaneConfig, SeedConfig};
+pub use dns::DnsConfig;
 pub use fault::{Fault, Faults};
 pub use gateway::{
     AccessLog, AuthConfig, AuthProvider, CacheConfig, ControlPlaneLink, DuplicateSlashes, GatewayConfig,

@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 pub struct ServiceConfig {
     /// Where its instances are; they take requests in turn. An address (`127.0.0.1:8080`), a host name and port
     /// (`shop.internal:8080`: every A and AAAA record is an instance), the name of SRV records
-    /// (`srv:_http._tcp.shop.internal`), or a Unix socket (`unix:/run/shop.sock`). Names are looked up again when
-    /// their records expire.
+    /// (`srv:_http._tcp.shop.internal`: every address of the targets of the lowest priority is an instance; weights do
+    /// not count), or a Unix socket (`unix:/run/shop.sock`). An IPv6 address that has an IPv4 one beside it under the
+    /// same name is one instance with it. Names are looked up again when their records expire (after 1 s at the
+    /// earliest and 5 min at the latest); while that fails the last good answer stays in force.
     pub endpoints: Vec<String>,
     /// What its instances speak.
     #[serde(default, skip_serializing_if = "UpstreamProtocol::is_default")]
@@ -53,7 +55,8 @@ pub struct UpstreamTls {
     /// The authorities that may have signed an instance's certificate, PEM; the public ones (webpki-roots) when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
-    /// The name that is asked for (SNI) and that the certificate must have; the endpoint's host name when absent, so
+    /// The name that is asked for (SNI) and that the certificate must have; the endpoint's host name when absent
+    /// (of SRV records the name they belong to, not their targets, which anybody on the way could have put there), so
     /// that it must be given where endpoints are bare addresses without certificates for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,

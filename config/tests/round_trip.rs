@@ -81,7 +81,7 @@ fn documents() {
          auth: {{providers: [{{issuer: 'http://i', audiences: [a], jwks_url: 'https://k/', algorithms: [ES384], \
          leeway: 0s, claims_to_headers: {{sub: X-User}}}}], realm: r}}\n\
          tracing: {{service_name: g, sample: 0.25, propagation: b3_multi, zipkin: {{endpoint: 'http://z/api'}}}}\n\
-         access_log: {{file: /l}}\ncache: {{max_size: 0B}}\nservices: {{products: {{endpoints: ['1.1.1.1:1', 'a.b:2', 'srv:c.d', 'unix:/e'], protocol: http2, \
+         access_log: {{file: /l}}\ncache: {{max_size: 0B}}\ndns: {{servers: ['10.0.0.2', '[::1]:5353']}}\nservices: {{products: {{endpoints: ['1.1.1.1:1', 'a.b:2', 'srv:c.d', 'unix:/e'], protocol: http2, \
          tls: {{ca: a, server_name: b.c, certificate: d, key: e}}, proxy_protocol: v1}}}}\n\
          listen: off\ntrusted_proxies: [10.0.0.0/8]\nduplicate_slashes: merge\nlisteners:\n\
          - {{address: 'unix:/s', tls: {{certificates: [{{certificate: a, key: b, ocsp: c}}], min_version: '1.3', \

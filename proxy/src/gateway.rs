@@ -115,7 +115,7 @@ impl Gateway {
         let saved =
             config.state_dir.as_deref().map(|folder| SavedState::in_folder(folder, &node)).transpose()?;
         let reloader =
-            Reloader::start(config.clone(), Arc::clone(&live), keys, Arc::clone(&plane.stats), saved)?;
+            Reloader::start(config.clone(), Arc::clone(&live), keys, Arc::clone(&plane.stats), saved).await?;
 
         let settings = ServerSettings {
             listen: address(&config.listen, "listen")?,
@@ -148,7 +148,7 @@ impl Gateway {
         LocalAddrs { listen: self.server.address(), admin: self.admin.address() }
     }
 
-    /// Puts another configuration in force: its routes, fixed services and `auth`. Everything else in it takes
+    /// Puts another configuration in force: its routes, fixed services, `dns` and `auth`. Everything else in it takes
     /// effect at the next start.
     ///
     /// # Errors

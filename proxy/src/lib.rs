@@ -22,6 +22,7 @@ mod builder;
 pub mod client;
 mod gateway;
 pub mod metrics;
+pub mod names;
 pub mod pipeline;
 pub mod plane;
 pub mod policy;

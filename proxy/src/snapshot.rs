@@ -250,7 +250,8 @@ fn balance_by(balance: &Balance) -> Result<Option<HeaderName>, Faults> {
     HeaderName::from_bytes(field.as_bytes()).map(Some).map_err(|error| fault(error).into())
 }
 
-fn taken<T>(result: Result<T, Faults>, place: &str, faults: &mut Faults) -> Option<T> {
+/// What there is, or its faults with their place among the others.
+pub(crate) fn taken<T>(result: Result<T, Faults>, place: &str, faults: &mut Faults) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(found) => {

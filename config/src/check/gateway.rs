@@ -22,6 +22,7 @@ pub(super) fn faults(config: &GatewayConfig, references: bool) -> Faults {
     faults.add("tracing", process::tracing(&config.tracing));
     faults.add("access_log", process::access_log(&config.access_log));
     faults.add("limits", limits::faults(&config.limits));
+    faults.add("dns", config.dns.addresses().err().unwrap_or_default());
     for (name, service) in &config.services {
         let place = format!("services.{name}");
         faults.add(&place, names::service_name(name));

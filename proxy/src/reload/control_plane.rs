@@ -1,7 +1,7 @@
 //! The gateway's single writer: takes a changed file and the control plane's word, in the order they come, and
 //! puts in force what they make together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use portreeve_config::wire::{Change, NodeMessage, Revision, Snapshot as State};
@@ -10,8 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Keeper, Live, SavedState, Session, SessionEvent, merge};
 use crate::metrics::PlaneStats;
+use crate::names::{FixedService, Name, Names};
 use crate::policy::auth::{Authenticator, KeySources};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, taken};
 
 /// A changed file, and where to say what became of it.
 pub(crate) type FileUpdate = (GatewayConfig, oneshot::Sender<Result<(), Faults>>);
@@ -26,17 +27,22 @@ pub struct Reloader {
     /// The control plane's routes that are in force: the last ones that compiled.
     good_routes: Vec<RouteConfig>,
     keeper: Keeper,
+    /// The services of the file.
+    fixed: BTreeMap<String, FixedService>,
+    /// The names their instances are found by.
+    names: Names,
     /// The control plane is away, and that has been said.
     is_alone: bool,
 }
 
 impl Reloader {
-    /// Puts the file in force, together with the state kept from the last run.
+    /// Puts the file in force, together with the state kept from the last run. Names of instances are followed on the
+    /// runtime this runs on; it waits for their first answers, but not for more than a second.
     ///
     /// # Errors
     /// The file's faults. A kept state that does not fit the file is only logged: the control plane will say
     /// better.
-    pub fn start(
+    pub async fn start(
         file: GatewayConfig,
         live: Arc<Live>,
         keys: Arc<KeySources>,
@@ -45,8 +51,10 @@ impl Reloader {
     ) -> Result<Self, Faults> {
         let good_routes = file.routes.clone();
         let (control, keeper) = (State::default(), Keeper::new(saved));
-        let mut reloader = Self { live, keys, stats, file, control, good_routes, keeper, is_alone: false };
-        reloader.put_file(reloader.file.clone())?;
+        let (fixed, names) = (BTreeMap::new(), Names::default());
+        let mut reloader =
+            Self { live, keys, stats, file, control, good_routes, keeper, fixed, names, is_alone: false };
+        reloader.put_file(reloader.file.clone()).await?;
         if let Some(state) = reloader.keeper.kept()
             && let Err(faults) = reloader.take_snapshot(state)
         {
@@ -70,10 +78,12 @@ impl Reloader {
         loop {
             tokio::select! {
                 Some(event) = events.recv() => self.hear(event, session.as_ref()).await,
+                name = self.names.changed() => self.take_addresses(&name),
                 update = files.recv() => {
                     let Some((file, told)) = update else { break };
                     // Whoever asked may have stopped waiting.
-                    let _ = told.send(self.count(|this| this.put_file(file)));
+                    let outcome = self.put_file(file).await;
+                    let _ = told.send(self.count(outcome));
                 }
                 () = self.keeper.due(), if self.keeper.is_pending() => self.keeper.save(&self.control).await,
             }
@@ -87,9 +97,13 @@ impl Reloader {
         let (revision, outcome) = match event {
             SessionEvent::Snapshot(state) => {
                 tracing::info!(revision = state.revision, "the control plane sent its whole state");
-                (state.revision, self.count(|this| this.take_snapshot(state)))
+                let (revision, outcome) = (state.revision, self.take_snapshot(state));
+                (revision, self.count(outcome))
             }
-            SessionEvent::Change(change) => (change.revision, self.count(|this| this.take_change(change))),
+            SessionEvent::Change(change) => {
+                let (revision, outcome) = (change.revision, self.take_change(change));
+                (revision, self.count(outcome))
+            }
             SessionEvent::Refused(faults) => {
                 return tracing::error!(%faults, "the control plane refused a message");
             }
@@ -113,8 +127,7 @@ impl Reloader {
             .await;
     }
 
-    fn count(&mut self, reload: impl FnOnce(&mut Self) -> Result<(), Faults>) -> Result<(), Faults> {
-        let outcome = reload(self);
+    fn count(&self, outcome: Result<(), Faults>) -> Result<(), Faults> {
         match &outcome {
             Ok(()) => PlaneStats::count(&self.stats.reloads),
             Err(faults) => {
@@ -125,9 +138,29 @@ impl Reloader {
         outcome
     }
 
-    /// A new file: its routes, fixed services and `auth`. Everything is compiled before anything changes.
-    fn put_file(&mut self, file: GatewayConfig) -> Result<(), Faults> {
-        let routes = merge::routes(&file, &State { routes: self.control_routes(), ..State::default() })?;
+    /// A new file: its routes, fixed services, `dns` and `auth`. Everything is compiled before anything changes, and
+    /// new names are looked up before anybody is sent where they lead.
+    async fn put_file(&mut self, file: GatewayConfig) -> Result<(), Faults> {
+        let mut faults = Faults::default();
+        let fixed = taken(merge::fixed_services(&file), "", &mut faults);
+        let servers = taken(file.dns.addresses(), "dns", &mut faults);
+        let compiled = taken(self.compile_file(&file), "", &mut faults);
+        let (Some(fixed), Some(servers), Some((routes, next))) = (fixed, servers, compiled) else {
+            return Err(faults);
+        };
+        let names: BTreeSet<Name> = fixed.values().flat_map(FixedService::names).cloned().collect();
+        self.names.follow(&servers, names).await;
+        let freed = self.fixed.keys().filter(|name| !fixed.contains_key(*name)).cloned();
+        let freed = merge::endpoints_of(freed, &self.control.instances);
+        let endpoints = merge::fixed_endpoints(&fixed, &self.names);
+        self.live.swap(next.with_endpoints(freed).with_endpoints(endpoints));
+        (self.file, self.fixed, self.good_routes) = (file, fixed, routes);
+        Ok(())
+    }
+
+    /// A file's routes together with those of the control plane, and what they make.
+    fn compile_file(&self, file: &GatewayConfig) -> Result<(Vec<RouteConfig>, Snapshot), Faults> {
+        let routes = merge::routes(file, &State { routes: self.control_routes(), ..State::default() })?;
         let auth =
             file.auth.as_ref().map(|auth| Authenticator::compile(auth, Arc::clone(&self.keys))).transpose();
         let auth =
@@ -135,13 +168,14 @@ impl Reloader {
         let next = self.live.load().with_routes(&routes, auth.map(Arc::new));
         let next =
             next.map_err(|faults| Faults(faults.0.into_iter().map(|f| f.under("routes")).collect()))?;
-        let fixed = merge::fixed_endpoints(&file);
-        let freed = self.file.services.keys().filter(|name| !fixed.contains_key(*name)).cloned();
-        let freed = merge::endpoints_of(freed, &self.control.instances);
-        self.live.swap(next.with_endpoints(freed).with_endpoints(fixed));
-        self.file = file;
-        self.good_routes = routes;
-        Ok(())
+        Ok((routes, next))
+    }
+
+    /// A name leads elsewhere: the services that depend on it have other instances.
+    fn take_addresses(&self, name: &Name) {
+        let depend = self.fixed.iter().filter(|(_, service)| service.names().any(|one| one == name));
+        let endpoints = merge::fixed_endpoints(depend, &self.names);
+        self.live.swap(self.live.load().with_endpoints(endpoints));
     }
 
     /// The control plane's part of the routes in force.
@@ -169,7 +203,7 @@ impl Reloader {
         routes_changed: bool,
         services: impl IntoIterator<Item = String>,
     ) -> Result<(), Faults> {
-        let fixed = &self.file.services;
+        let fixed = &self.fixed;
         let found = services.into_iter().filter(|service| !fixed.contains_key(service));
         let endpoints: BTreeMap<_, _> = merge::endpoints_of(found, &self.control.instances);
         let mut next = self.live.load().with_endpoints(endpoints);

@@ -42,6 +42,35 @@ impl Resolve for Live {
         let Some(service) = snapshot.service(service) else { return Vec::new() };
         let mut endpoints: Vec<_> = service.endpoints.iter().collect();
         endpoints.sort_by_key(|endpoint| endpoint.is_aside());
-        endpoints.into_iter().filter_map(|endpoint| endpoint.address.socket()).collect()
+        let both = endpoints.into_iter().flat_map(|one| [one.address.socket(), one.dial.alternative]);
+        both.flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::address::Dial;
+    use crate::policy::balance::EndpointSpec;
+
+    use super::*;
+
+    #[test]
+    fn errands_know_every_address_of_an_instance() {
+        let alternative = SocketAddr::from(([10, 0, 0, 1], 80));
+        let named = EndpointSpec {
+            address: SocketAddr::from(([0; 16], 80)).into(),
+            id: "shop/[::]:80".into(),
+            dial: Arc::new(Dial { alternative: Some(alternative), ..Dial::default() }),
+        };
+        let alone = SocketAddr::from(([10, 0, 0, 2], 80));
+        let specs = vec![named.clone(), EndpointSpec::plain(alone, "alone")];
+        let live = Live::new(Snapshot::empty(1).with_endpoints([("shop".to_owned(), specs)]));
+        let known = live.endpoints("shop");
+        assert_eq!(known.len(), 3);
+        assert!(
+            known.windows(2).any(|two| two == [SocketAddr::from(([0; 16], 80)), alternative]),
+            "{known:?}"
+        );
+        assert!(known.contains(&alone) && live.endpoints("other").is_empty());
     }
 }

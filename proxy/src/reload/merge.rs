@@ -1,11 +1,11 @@
 //! The file's and the control plane's word together: whose routes there are, and which instances take requests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use portreeve_config::wire::{Event, Instance, InstanceStatus, Snapshot};
 use portreeve_config::{Fault, Faults, GatewayConfig, RouteConfig};
 
+use crate::names::{FixedService, Names};
 use crate::policy::balance::EndpointSpec;
 
 /// The routes of both sources.
@@ -24,13 +24,27 @@ pub(super) fn routes(file: &GatewayConfig, control: &Snapshot) -> Result<Vec<Rou
     faults.into_result(file.routes.iter().chain(&control.routes).cloned().collect())
 }
 
-/// The instances of every service that a file fixes.
-pub(super) fn fixed_endpoints(file: &GatewayConfig) -> BTreeMap<String, Vec<EndpointSpec>> {
-    let specs = |endpoints: &[String]| {
-        let addresses = endpoints.iter().filter_map(|text| text.parse::<SocketAddr>().ok());
-        addresses.map(|address| EndpointSpec::plain(address, address.to_string())).collect()
-    };
-    file.services.iter().map(|(name, service)| (name.clone(), specs(&service.endpoints))).collect()
+/// The services that a file fixes, made ready.
+///
+/// # Errors
+/// Every fault of all of them, with paths that start at the document (`services.shop.tls.ca`).
+pub(super) fn fixed_services(file: &GatewayConfig) -> Result<BTreeMap<String, FixedService>, Faults> {
+    let (mut services, mut faults) = (BTreeMap::new(), Faults::default());
+    for (name, config) in &file.services {
+        match FixedService::compile(config) {
+            Ok(service) => _ = services.insert(name.clone(), service),
+            Err(found) => faults.add(&format!("services.{name}"), found),
+        }
+    }
+    faults.into_result(services)
+}
+
+/// The instances of services that a file fixes, as far as their names are answered.
+pub(super) fn fixed_endpoints<'a>(
+    services: impl IntoIterator<Item = (&'a String, &'a FixedService)>,
+    names: &Names,
+) -> Vec<(String, Vec<EndpointSpec>)> {
+    services.into_iter().map(|(name, service)| (name.clone(), service.instances(names))).collect()
 }
 
 /// The instances that take requests, for each of `services`.

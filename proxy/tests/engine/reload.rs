@@ -14,14 +14,14 @@ use crate::origin::Origin;
 use crate::stage::{config, everything, metric, parsed, start};
 
 /// Clients that ask for `/` without a pause and want nothing but 200.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
     clients: JoinSet<()>,
 }
 
 impl Load {
-    fn on(gateway: &Gateway) -> Self {
+    pub(crate) fn on(gateway: &Gateway) -> Self {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut clients = JoinSet::new();
         for _ in 0..4 {
@@ -38,13 +38,13 @@ impl Load {
     }
 
     /// Waits until at least this many more requests were answered.
-    async fn goes_on(&self, more: usize) {
+    pub(crate) async fn goes_on(&self, more: usize) {
         let goal = self.done.load(Ordering::SeqCst) + more;
         let done = &self.done;
         crate::client::until("requests go on", || done.load(Ordering::SeqCst) >= goal).await;
     }
 
-    async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.stop.store(true, Ordering::SeqCst);
         while let Some(client) = self.clients.join_next().await {
             client.unwrap();
