@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+BENCHES = Path(__file__).resolve().parent
+ROOT = BENCHES.parent
 TICK = os.sysconf("SC_CLK_TCK")
 
 
