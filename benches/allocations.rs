@@ -22,6 +22,8 @@ const GATE: f64 = 25.0;
 const GOAL: f64 = 12.0;
 const WARM_UP: u32 = 1_000;
 const REQUESTS: u32 = 10_000;
+/// Of the calls that lead to an allocation, for the viewer.
+const FRAMES: usize = 32;
 
 const REQUEST: &[u8] = b"GET /json HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: allocations\r\n\
     Accept: application/json\r\nAccept-Encoding: gzip, br\r\nAccept-Language: en\r\n\r\n";
@@ -40,7 +42,9 @@ fn main() -> ExitCode {
     client.ask(WARM_UP);
 
     let profiler = match save {
-        Some(path) => dhat::Profiler::builder().file_name(PathBuf::from(path)).build(),
+        Some(path) => {
+            dhat::Profiler::builder().file_name(PathBuf::from(path)).trim_backtraces(Some(FRAMES)).build()
+        }
         None => dhat::Profiler::builder().testing().build(),
     };
     client.ask(requests);

@@ -14,7 +14,7 @@ from tokens import Issuer
 
 TOKENS = 1_000
 OURS = "portreeve"
-PROXIES = {"nginx": nginx, "haproxy": haproxy, "envoy": envoy, OURS: portreeve}
+PROXIES = {OURS: portreeve, "nginx": nginx, "haproxy": haproxy, "envoy": envoy}
 
 
 class Refused(Exception):
@@ -79,6 +79,8 @@ class Contest:
 
     def add_routes(self):
         """The last of few, more and many routes; only of ours."""
+        if not self.programs.get("many_routes"):
+            return self.skip("many routes", "`many_routes.rs` was not built")
         few = None
         for count in ROUTES:
             try:
@@ -97,6 +99,10 @@ class Contest:
     def skip(self, what, why):
         print(f"skipped: {what}: {why}", file=sys.stderr)
         self.skipped.append((what, why))
+
+    def proxies(self):
+        """Ours and the peers that were found."""
+        return [name for name in PROXIES if name in self.programs]
 
     def own_plain(self):
         found = [run for run in self.runs if run.name == f"plain: {OURS}"]

@@ -17,7 +17,7 @@ TRACED_SECONDS = 2
 
 def idle(contest, verdicts):
     """Each proxy anew: one that has worked before has memory left over, and would show none."""
-    for name in (OURS, *(peer for peer in contest.programs if peer != OURS)):
+    for name in contest.proxies():
         what = f"KiB for one of {CONNECTIONS:,} idle connections, {name}"
         try:
             process, port = contest.start(name, "plain")
@@ -32,7 +32,7 @@ def idle(contest, verdicts):
 def syscalls(contest, verdicts):
     if not shutil.which("strace"):
         return contest.skip("system calls", "`strace` is not installed")
-    for name in (OURS, *(peer for peer in contest.programs if peer != OURS)):
+    for name in contest.proxies():
         what = f"system calls for a request, {name}"
         try:
             process, port = contest.running(name, "plain")
@@ -45,6 +45,8 @@ def syscalls(contest, verdicts):
 
 def traced(contest, name, process, tool):
     """System calls of a process tree while it is asked, divided by the requests."""
+    # Workers that a master starts after it listens are there when they have answered.
+    tool.run(1, contest.arguments.load_core)
     log, summary = f"strace-{name}", contest.stage.folder / f"strace-{name}.summary"
     traced = [word for pid in tree(process.pid) for word in ("-p", pid)]
     strace = contest.stage.start(log, ["strace", "-c", "-U", "calls,name", "-f", "-o", summary, *traced])
