@@ -9,10 +9,11 @@ from peers import job as jobs
 from peers.generators import H2load, Handshakes, Wrk
 from peers.runs import Comparison, Run
 from peers.scenarios import OWN, ROUTES, ROUTES_GATE, Bound, Scenario
-from stage import free_port, is_open, load, until
+from stage import end, free_port, is_open, load, until
 from tokens import Issuer
 
 TOKENS = 1_000
+START_SECONDS = 30
 OURS = "portreeve"
 PROXIES = {OURS: portreeve, "nginx": nginx, "haproxy": haproxy, "envoy": envoy}
 
@@ -44,13 +45,13 @@ class Contest:
         log = f"{name}-{kind}-{port}"
         process = self.stage.start(log, getattr(PROXIES[name], kind)(job), self.arguments.proxy_core)
 
-        def listens():
-            if process.poll() is not None:
-                print(f"{name} ended at its start:\n  {self.stage.log(log)}", file=sys.stderr)
-                raise Refused(f"{name} ended at its start")
-            return is_open(port)
-
-        until(f"{log} listens", listens, 60, 0.02)
+        deadline = time.monotonic() + START_SECONDS
+        while not is_open(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                print(f"{log} does not listen; it said:\n  {self.stage.log(log)}", file=sys.stderr)
+                end(process)
+                raise Refused(f"{name} did not start with its configuration")
+            time.sleep(0.02)
         return process, port
 
     def running(self, name, kind):

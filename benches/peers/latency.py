@@ -23,7 +23,7 @@ def added(contest, verdicts, deadline):
     arguments, program = contest.arguments, contest.stage.folder / "open_loop"
     if not shutil.which("rustc"):
         return contest.skip("added p99", "`rustc`, which builds the generator, was not found")
-    build = ["rustc", "--edition", "2024", "-O", "-o", program, BENCHES / "open_loop.rs"]
+    build = ["rustc", "--edition", "2024", "-O", "-o", program, BENCHES / "peers" / "open_loop.rs"]
     if subprocess.run(build).returncode:
         fail("the generator `open_loop.rs` could not be built; rustc's message is above")
     try:
