@@ -1,6 +1,7 @@
 """Numbers as people compare them: medians with their spread, and a table whose columns stand under each other."""
 
 import math
+import operator
 import statistics
 
 
@@ -56,3 +57,29 @@ class Gates:
 
     def show(self):
         table(["what", "runs", "p50", "p99", "worst", "unit", "bound", ""], self.rows)
+
+
+class Verdicts:
+    """Figures with a gate, which must hold, and a goal, which is aimed at. The median is judged."""
+
+    def __init__(self):
+        self.rows = []
+        self.missed = False
+
+    def add(self, what, values, bounds, more_is_better=False, digits=1):
+        """`bounds` are gate and goal; a bound of None is not judged."""
+        sign, holds = ("≥", operator.ge) if more_is_better else ("≤", operator.le)
+        cells = []
+        for bound in bounds:
+            judged = bound is not None
+            verdict = "PASS" if judged and holds(median(values), bound) else "miss"
+            cells += [f"{sign} {bound:g}", verdict] if judged else ["", ""]
+        self.missed |= cells[1] == "miss"
+        self.rows.append([what, spread(values, digits), *cells])
+
+    def skip(self, what, why):
+        """What was not measured stands in the table too: it has not passed."""
+        self.rows.append([what, f"not measured: {why}", "", "", "", ""])
+
+    def show(self):
+        table(["what", "median (range)", "gate", "", "goal", ""], self.rows)

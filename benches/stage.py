@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+BENCHES = Path(__file__).resolve().parent
+ROOT = BENCHES.parent
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -33,8 +34,17 @@ def binary(given):
     built = subprocess.run(["cargo", "build", "--release", "--bin", "portreeve"], cwd=ROOT)
     if built.returncode:
         fail("`cargo build --release` failed; its message is above")
-    target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
-    return Path(ROOT, target, "release", "portreeve")
+    return target() / "release" / "portreeve"
+
+
+def example(name):
+    """An example of this checkout, which measurements use as a program; None when it cannot be built."""
+    built = subprocess.run(["cargo", "build", "--release", "--example", name], cwd=ROOT)
+    return None if built.returncode else target() / "release" / "examples" / name
+
+
+def target():
+    return Path(ROOT, os.environ.get("CARGO_TARGET_DIR", "target"))
 
 
 def load():

@@ -22,6 +22,10 @@ class Issuer:
         key = {"kty": "RSA", "kid": "one", "use": "sig", "alg": "RS256", "n": url64(modulus), "e": "AQAB"}
         return json.dumps({"keys": [key]})
 
+    def public(self):
+        """The public key, PEM."""
+        return openssl("rsa", "-in", self.key, "-pubout").decode()
+
     def token(self, user):
         """A token for one user that outlives the run."""
         now = int(time.time())
