@@ -16,10 +16,11 @@ mod kept;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{HeaderName, Method, request};
+use portreeve_config::Period;
 
 pub use attempts::{AttemptFault, Verdict};
 pub use kept::{Fill, from_cache};
@@ -226,6 +227,12 @@ impl Exchange {
         });
         self.lookup = wish.may_store.then_some(lookup);
         found
+    }
+
+    /// When the request has taken as long as any may in all.
+    pub fn oldest(&self, age: Option<Period>) -> Instant {
+        let far = || self.clock + Duration::from_secs(u32::MAX.into());
+        age.and_then(|age| self.clock.checked_add(age.get())).unwrap_or_else(far)
     }
 
     /// What holds for this request from beginning to end.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use portreeve_config::{Fault, Faults, ServiceConfig, UpstreamProtocol, UpstreamTls};
+use portreeve_config::{Faults, ServiceConfig, UpstreamProtocol, UpstreamTls};
 
 use crate::address::Dial;
 use crate::tls::Connector;
@@ -31,8 +31,11 @@ impl ServiceDial {
     }
 }
 
-/// The one place where TLS towards instances is made. Until it can be, a service that wants it is refused: plain text
-/// in its stead would be worse.
-fn connector(_tls: &UpstreamTls, _protocol: UpstreamProtocol) -> Result<Arc<Connector>, Faults> {
-    Err(Fault::new("tls", "TLS towards instances is not there yet").into())
+/// The one place where TLS towards instances is made.
+fn connector(tls: &UpstreamTls, protocol: UpstreamProtocol) -> Result<Arc<Connector>, Faults> {
+    Connector::new(tls, protocol).map(Arc::new).map_err(|found| {
+        let mut faults = Faults::default();
+        faults.add("tls", found);
+        faults
+    })
 }

@@ -90,6 +90,11 @@ impl Exchange {
         self.reason = Some(("answer_broke_off", Blame::Service));
     }
 
+    /// Notes that the answer was broken off because the request had taken too long.
+    pub fn too_old(&mut self) {
+        self.reason = Some(("request_age", Blame::Service));
+    }
+
     /// Notes that the client left before it had the whole answer.
     pub fn client_left(&mut self) {
         self.reason.get_or_insert(("client_left", Blame::Client));

@@ -29,6 +29,10 @@ pub enum Verdict {
 pub enum AttemptFault {
     /// No connection could be made.
     NotConnected,
+    /// TLS could not be agreed on with the instance.
+    Tls,
+    /// The instance's certificate is not the one that is wanted.
+    Certificate,
     /// The connection ended early.
     Reset,
     /// What came back is no HTTP answer.
@@ -39,6 +43,10 @@ pub enum AttemptFault {
     ClientGone,
     /// The route's time was up, and the client had not sent all of its body.
     BodyLate,
+    /// The client sent its body slower than it must.
+    BodySlow,
+    /// The request has taken as long as any may in all.
+    TooOld,
     /// The route's time was up.
     TimedOut,
 }
@@ -111,7 +119,9 @@ impl Exchange {
                 None
             }
             Ok(_) => Some(Failure::Unavailable),
-            Err(AttemptFault::NotConnected) => Some(Failure::NotConnected),
+            Err(AttemptFault::NotConnected | AttemptFault::Tls | AttemptFault::Certificate) => {
+                Some(Failure::NotConnected)
+            }
             Err(AttemptFault::Reset) => Some(Failure::Reset),
             Err(_) => None,
         };
@@ -145,6 +155,10 @@ impl Exchange {
         let service = route.map_or_else(|| "".into(), |route| Arc::clone(&route.service));
         match fault {
             AttemptFault::NotConnected => Rejection::NotConnected(service),
+            AttemptFault::Tls => Rejection::UpstreamTls(service),
+            AttemptFault::Certificate => Rejection::UpstreamCertificate(service),
+            AttemptFault::TooOld => Rejection::RequestAge,
+            AttemptFault::BodySlow => Rejection::BodyRate,
             AttemptFault::Reset => Rejection::Reset(service),
             AttemptFault::Broken => Rejection::Broken(service),
             AttemptFault::ClientGone => Rejection::BrokenBody,

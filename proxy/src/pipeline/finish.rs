@@ -164,6 +164,10 @@ impl AttemptFault {
     fn word(self) -> &'static str {
         match self {
             Self::NotConnected => "not_connected",
+            Self::Tls => "upstream_tls",
+            Self::Certificate => "upstream_certificate",
+            Self::TooOld => "request_age",
+            Self::BodySlow => "body_slow",
             Self::Reset => "reset",
             Self::Broken => "broken",
             Self::BodyTooLarge => "body_too_large",

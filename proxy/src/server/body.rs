@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use portreeve_config::Period;
 
 use super::alarm::Alarm;
 use super::h1::Client;
@@ -138,10 +139,7 @@ impl RequestBody {
     }
 
     /// The next piece, or how it failed.
-    pub(super) fn poll_piece(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
         self.is_touched = true;
         if self.has_ended {
             return Poll::Ready(None);
@@ -225,7 +223,7 @@ pub(super) struct Outgoing {
     source: From,
     fill: Option<Fill>,
     translator: Option<ResponseTranslator>,
-    /// When the caller's time is over.
+    /// When the caller's time is over, or the request's.
     ends: Option<Box<(Instant, Alarm)>>,
     exchange: Exchange,
 }
@@ -245,8 +243,16 @@ impl Outgoing {
         Self { source, fill: None, translator: None, ends: None, exchange }
     }
 
-    pub(super) fn instance(answer: Answer, fill: Option<Fill>, mut exchange: Exchange) -> Self {
-        let ends = exchange.call_deadline().map(|ends| Box::new((ends, Alarm::default())));
+    /// `age` is how long any request may take in all.
+    pub(super) fn instance(
+        answer: Answer,
+        fill: Option<Fill>,
+        mut exchange: Exchange,
+        age: Option<Period>,
+    ) -> Self {
+        let oldest = age.map(|_| exchange.oldest(age));
+        let ends = [exchange.call_deadline(), oldest].into_iter().flatten().min();
+        let ends = ends.map(|ends| Box::new((ends, Alarm::default())));
         let translator = exchange.take_translator();
         let mut body = Self { source: From::Instance(answer), fill, translator, ends, exchange };
         if body.is_end_stream() {
@@ -292,6 +298,11 @@ impl Outgoing {
         ready!(alarm.poll(cx, *ends));
         // The instance's connection is closed: what it still says has no reader.
         (self.source, self.fill) = (From::Ended, None);
+        if self.exchange.call_deadline().is_none() {
+            self.translator = None;
+            self.exchange.too_old();
+            return Poll::Ready(Some(Err("the request has taken too long".into())));
+        }
         let trailers = self.exchange.too_late();
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
@@ -354,7 +365,9 @@ impl Body for Outgoing {
             Some(Err(error)) => {
                 // A body that broke off is not kept; the client's connection is closed, so that it sees the break.
                 (this.fill, this.translator) = (None, None);
-                this.exchange.answer_broke_off();
+                if !matches!(this.source, From::Ended) {
+                    this.exchange.answer_broke_off();
+                }
                 Poll::Ready(Some(Err(error)))
             }
             None => {

@@ -12,12 +12,13 @@ use http::{HeaderValue, Method, Request, Response, Version, header, request, res
 use super::alarm::{Alarm, Elapsed};
 use super::body::{BodyEnd, Outgoing, RequestBody, Rules, Source};
 use super::h1::{self, CallFault, Client};
-use super::upstream::{Answer, Call, Given, Lease, Line};
+use super::upstream::{Answer, Call, ConnectFault, Given, Lease, Line};
 use super::visit::Visit;
 use crate::pipeline::{self, Admission, AttemptFault, Exchange, Verdict};
 use crate::policy::balance::Endpoint;
 use crate::policy::grpc::web::RequestTranslator;
 use crate::rejection::Rejection;
+use crate::tls;
 
 /// A request as it came in.
 pub(super) struct Arrival {
@@ -30,7 +31,7 @@ pub(super) struct Arrival {
 /// What the client gets.
 pub(super) enum Answered {
     Response(Response<Outgoing>),
-    Switch(Switch),
+    Switch(Box<Switch>),
 }
 
 /// An instance has switched to another protocol.
@@ -67,10 +68,11 @@ pub(super) async fn answer(
             match journey.run().await {
                 Ok(((head, Answer::H1(lease)), _)) if is_switch(&head) => {
                     let protocol = journey.upgrade.take().unwrap_or(HeaderValue::from_static(""));
-                    return Answered::Switch(Switch { parts: head, protocol, lease, exchange });
+                    let switch = Switch { parts: head, protocol, lease, exchange };
+                    return Answered::Switch(Box::new(switch));
                 }
                 Ok(((head, answer), fill)) => {
-                    let body = Outgoing::instance(answer, fill, exchange);
+                    let body = Outgoing::instance(answer, fill, exchange, visit.limits.request_age);
                     return Answered::Response(Response::from_parts(head, body));
                 }
                 Err(rejection) => rejection,
@@ -115,8 +117,10 @@ impl Journey<'_> {
         loop {
             let endpoint = self.exchange.choose()?;
             let (alarm, deadline) = (self.alarm, self.exchange.deadline());
-            let outcome = match alarm.within(deadline, self.attempt(&endpoint)).await {
+            let oldest = self.exchange.oldest(self.visit.limits.request_age);
+            let outcome = match alarm.within(deadline.min(oldest), self.attempt(&endpoint)).await {
                 Ok(outcome) => outcome?,
+                Err(Elapsed) if oldest < deadline => Err(AttemptFault::TooOld),
                 Err(Elapsed) if self.body.end() == BodyEnd::UnderWay => Err(AttemptFault::BodyLate),
                 Err(Elapsed) => Err(AttemptFault::TimedOut),
             };
@@ -157,7 +161,13 @@ impl Journey<'_> {
             Ok(Line::H2(call)) => self.by_stream(call, endpoint, &target).await,
             Err(fault) => {
                 tracing::debug!(address = %endpoint.address, %fault, "no connection to an instance");
-                Err(AttemptFault::NotConnected)
+                Err(match fault {
+                    ConnectFault::Tls(tls::ConnectFault::Certificate(_) | tls::ConnectFault::Name(_)) => {
+                        AttemptFault::Certificate
+                    }
+                    ConnectFault::Tls(tls::ConnectFault::Protocol(_)) => AttemptFault::Tls,
+                    _ => AttemptFault::NotConnected,
+                })
             }
         })
     }
@@ -209,7 +219,7 @@ impl Journey<'_> {
                 None => match self.body.end() {
                     BodyEnd::TooLarge => AttemptFault::BodyTooLarge,
                     BodyEnd::Broken => AttemptFault::ClientGone,
-                    BodyEnd::Slow => AttemptFault::BodyLate,
+                    BodyEnd::Slow => AttemptFault::BodySlow,
                     BodyEnd::Whole | BodyEnd::UnderWay => AttemptFault::Reset,
                 },
             }),
@@ -256,7 +266,12 @@ struct ClientBody {
 impl ClientBody {
     fn new(source: Source, exchange: &Exchange, translator: Option<RequestTranslator>) -> Self {
         let exists = source.exists();
-        Self { untouched: exists.then_some(source), exists, rules: exists.then(|| Rules::of(exchange)), translator }
+        Self {
+            untouched: exists.then_some(source),
+            exists,
+            rules: exists.then(|| Rules::of(exchange)),
+            translator,
+        }
     }
 
     fn take(&mut self) -> RequestBody {
@@ -288,7 +303,7 @@ fn fault_of(fault: CallFault) -> AttemptFault {
         CallFault::Unsent => AttemptFault::NotConnected,
         CallFault::Broken => AttemptFault::Broken,
         CallFault::Body(BodyEnd::TooLarge) => AttemptFault::BodyTooLarge,
-        CallFault::Body(BodyEnd::Slow) => AttemptFault::BodyLate,
+        CallFault::Body(BodyEnd::Slow) => AttemptFault::BodySlow,
         CallFault::Body(_) => AttemptFault::ClientGone,
         CallFault::Reset => AttemptFault::Reset,
     }

@@ -189,7 +189,7 @@ async fn answer(
             response.headers_mut().remove(header::CONNECTION);
             response.map(|body| Sent { body: Some(body), busy: Some(busy), state })
         }
-        Answered::Switch(switch) => switched(visit, switch, upgraded, busy),
+        Answered::Switch(switch) => switched(visit, *switch, upgraded, busy),
     })
 }
 

@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Response, StatusCode, response};
@@ -12,7 +11,6 @@ use http_body::{Body, Frame};
 use super::client::Client;
 use super::encode;
 use super::head::Framing;
-use crate::server::alarm::Elapsed;
 use crate::server::body::Outgoing;
 use crate::server::rate::Rate;
 use crate::server::visit::Visit;
@@ -55,14 +53,7 @@ pub(super) async fn send(
         },
         is_broken: false,
     };
-    let sending = poll_fn(|cx| sending.poll(cx));
-    match visit.limits.request_age {
-        None => sending.await,
-        Some(age) => {
-            let deadline = Instant::now() + age.get();
-            client.alarm.within(deadline, sending).await.unwrap_or_else(|Elapsed| Err(Broken))
-        }
-    }
+    poll_fn(|cx| sending.poll(cx)).await
 }
 
 fn write_head(client: &Client, parts: &response::Parts, framing: Framing, shape: Shape) {

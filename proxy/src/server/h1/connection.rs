@@ -232,7 +232,7 @@ async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead) -> N
     .await;
     match answered {
         None => Next::Abort,
-        Some(Answered::Switch(switch)) => Next::Switch(Box::new(switch)),
+        Some(Answered::Switch(switch)) => Next::Switch(switch),
         Some(Answered::Response(response)) => {
             let is_under_way = response.body().still_sends();
             // A refusal may say that nothing more is read.

@@ -27,9 +27,14 @@ pub(in crate::server) fn request(out: &mut Vec<u8>, call: &Call<'_>, framing: Fr
         out.extend_from_slice(part);
     }
     write_fields(out, fields);
-    if let Some(protocol) = upgrade {
-        write_field(out, b"connection", b"upgrade");
-        write_field(out, b"upgrade", protocol.as_bytes());
+    match upgrade {
+        Some(protocol) => {
+            write_field(out, b"connection", b"upgrade");
+            write_field(out, b"upgrade", protocol.as_bytes());
+        }
+        // It is said for one hop, and so it must be named (RFC 9110, 10.1.4).
+        None if fields.contains_key(header::TE) => write_field(out, b"connection", b"te"),
+        None => {}
     }
     // Without it, some services wait for a body (RFC 9110, 8.6).
     let is_expected = fields.contains_key(header::CONTENT_LENGTH)

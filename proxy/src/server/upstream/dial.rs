@@ -1,11 +1,12 @@
 //! New connections to instances.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use portreeve_config::UpstreamProtocol;
+use portreeve_config::{Alpn, UpstreamProtocol};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{Call, Lease, Multiplexed, Upstreams};
@@ -15,6 +16,7 @@ use crate::server::h1::Instance;
 use crate::server::stream::{Socket, Stream};
 use crate::server::wire::Wire;
 use crate::server::worker::Worker;
+use crate::tls;
 
 /// How long the first address of a host has for itself (RFC 8305, 8: Connection Attempt Delay).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -28,6 +30,9 @@ pub(in crate::server) enum ConnectFault {
     /// It did not accept in time.
     #[error("no connection within {0:?}")]
     TimedOut(Duration),
+    /// TLS could not be agreed on.
+    #[error("{0}")]
+    Tls(#[from] tls::ConnectFault),
     /// It closed the connection at once.
     #[error("{0}")]
     Http(#[from] hyper::Error),
@@ -59,18 +64,29 @@ impl Upstreams {
 
     async fn open(self: &Rc<Self>, worker: &Worker, endpoint: &Endpoint) -> Result<Line, ConnectFault> {
         let socket = reach(endpoint).await?;
-        let stream = Stream::Plain(socket);
-        match endpoint.dial.protocol {
-            UpstreamProtocol::Http2 => {
-                let connection = Rc::new(Multiplexed::open(stream, self.round.get()).await?);
-                self.share(endpoint.number, &connection);
-                Ok(Line::H2(self.enter(&connection)))
+        let (stream, is_h2) = match &endpoint.dial.tls {
+            None => (Stream::Plain(socket), endpoint.dial.protocol == UpstreamProtocol::Http2),
+            Some(connector) => {
+                let (stream, agreed) = connector.connect(socket, &name(endpoint)).await?;
+                (Stream::Tls(Box::new(stream)), agreed == Some(Alpn::H2))
             }
-            UpstreamProtocol::Auto | UpstreamProtocol::Http1 => {
-                let instance = Box::new(Instance::new(Wire::new(stream), worker.charge()));
-                Ok(Line::H1(self.lease(instance, endpoint.number)))
-            }
+        };
+        if is_h2 {
+            let connection = Rc::new(Multiplexed::open(stream, self.round.get()).await?);
+            self.share(endpoint.number, &connection);
+            return Ok(Line::H2(self.enter(&connection)));
         }
+        let instance = Box::new(Instance::new(Wire::new(stream), worker.charge()));
+        Ok(Line::H1(self.lease(instance, endpoint.number)))
+    }
+}
+
+/// The name that an instance's certificate must have, where its service's settings say none.
+fn name(endpoint: &Endpoint) -> Cow<'_, str> {
+    match (&endpoint.dial.host, &endpoint.address) {
+        (Some(host), _) => Cow::Borrowed(host),
+        (None, Address::Tcp(address)) => Cow::Owned(address.ip().to_string()),
+        (None, Address::Unix(_)) => Cow::Borrowed("localhost"),
     }
 }
 

@@ -15,7 +15,7 @@ use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use portreeve_config::Limits;
 
-pub(super) use dial::Line;
+pub(super) use dial::{ConnectFault, Line};
 use h2::Multiplexed;
 pub(super) use h2::{Call, OnThisThread};
 
@@ -61,7 +61,7 @@ pub(super) enum Answer {
     /// By HTTP/1.
     H1(Lease),
     /// By a stream of HTTP/2.
-    H2(Incoming, Call),
+    H2(Incoming, #[expect(dead_code, reason = "dropped with the answer, which frees its place")] Call),
 }
 
 impl Upstreams {
