@@ -160,7 +160,6 @@ async fn what_is_no_request_at_all_ends_the_connection() {
     for bytes in [
         hello.as_slice(),
         garbage.as_slice(),
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET / HTTP/3.0\r\nhost: a\r\n\r\n",
         b"GET  / HTTP/1.1\r\nhost: a\r\n\r\n",
         b"GET / HTTP/1.1 \r\nhost: a\r\n\r\n",
