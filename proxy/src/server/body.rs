@@ -138,10 +138,7 @@ impl RequestBody {
     }
 
     /// The next piece, or how it failed.
-    pub(super) fn poll_piece(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
         self.is_touched = true;
         if self.has_ended {
             return Poll::Ready(None);

@@ -256,7 +256,12 @@ struct ClientBody {
 impl ClientBody {
     fn new(source: Source, exchange: &Exchange, translator: Option<RequestTranslator>) -> Self {
         let exists = source.exists();
-        Self { untouched: exists.then_some(source), exists, rules: exists.then(|| Rules::of(exchange)), translator }
+        Self {
+            untouched: exists.then_some(source),
+            exists,
+            rules: exists.then(|| Rules::of(exchange)),
+            translator,
+        }
     }
 
     fn take(&mut self) -> RequestBody {
