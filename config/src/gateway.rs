@@ -38,6 +38,10 @@ pub struct GatewayConfig {
     /// The folder for what must survive a restart (the last snapshot). Nothing is kept when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<PathBuf>,
+    /// The Unix socket by which a successor (`portreeve gateway --takeover`) gets the listening sockets of this
+    /// process; `handover.sock` in `state_dir` when absent. Without both there is no takeover.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handover: Option<PathBuf>,
     /// Whose tokens are accepted. Routes want a token by default as soon as this section is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthConfig>,
@@ -75,6 +79,7 @@ impl Default for GatewayConfig {
             workers: None,
             control_plane: None,
             state_dir: None,
+            handover: None,
             auth: None,
             tracing: TracingConfig::default(),
             access_log: AccessLog::default(),

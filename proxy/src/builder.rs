@@ -3,12 +3,14 @@
 use portreeve_config::{AccessLog, GatewayConfig, RouteConfig, ServiceConfig};
 
 use crate::gateway::{Gateway, StartError};
+use crate::handover::Takeover;
 
 /// What a gateway will be. Begins with any free port on loopback, no access log, no services and no routes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[must_use = "nothing runs before `serve`"]
 pub struct GatewayBuilder {
     config: GatewayConfig,
+    takeover: Option<Takeover>,
 }
 
 impl Default for GatewayBuilder {
@@ -20,7 +22,7 @@ impl Default for GatewayBuilder {
             access_log: AccessLog::Off,
             ..Default::default()
         };
-        Self { config }
+        Self { config, takeover: None }
     }
 }
 
@@ -60,12 +62,19 @@ impl GatewayBuilder {
         self
     }
 
+    /// Takes the place of a running gateway: its listening sockets are used where the configuration has the same
+    /// addresses. That one goes on until [`Gateway::open_handover`].
+    pub fn takeover(mut self, takeover: Option<Takeover>) -> Self {
+        self.takeover = takeover;
+        self
+    }
+
     /// Starts the gateway on the caller's tokio runtime, which carries its errands; traffic has threads of its own.
     /// Serving begins before a control plane is reached, with what the last run kept.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub async fn serve(self) -> Result<Gateway, StartError> {
-        Gateway::start(self.config).await
+        Gateway::start(self.config, self.takeover).await
     }
 }

@@ -1,75 +1,49 @@
 //! A whole gateway: listener, admin listener, routes from file and control plane, spans, log. What the binary's
 //! `gateway` command runs, and what an embedder starts.
 
+mod changes;
+mod fault;
+mod handover;
+mod shown;
+
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use portreeve_config::wire::NodeKind;
+use portreeve_config::wire::{NodeKind, Revision};
 use portreeve_config::{
-    AccessLog as Destination, ControlPlaneLink, Document, Fault, Faults, GatewayConfig, Networks,
-    TracingConfig,
+    AccessLog as Destination, ControlPlaneLink, Fault, Faults, GatewayConfig, Networks, TracingConfig,
 };
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
+pub use fault::StartError;
+pub use shown::exposition;
+
 use crate::access_log::AccessLog;
+use crate::address::Address;
 use crate::builder::GatewayBuilder;
-use crate::client::{Client, FetchError};
-use crate::metrics::{Exposition, PlaneStats, RouteStats, encode};
+use crate::client::Client;
+use crate::handover::Takeover;
+use crate::metrics::{PlaneStats, RouteStats};
 use crate::plane::Plane;
 use crate::policy::auth::KeySources;
 use crate::policy::cache::ResponseCache;
 use crate::policy::headers::{Forwarding, Via};
 use crate::policy::trace::Sampler;
-use crate::reload::{
-    FileUpdate, Live, Reloader, SaveFault, SavedState, Session, SessionSettings, watch_file,
-};
-use crate::server::{AdminServer, ListenError, Report, Server, ServerSettings};
+use crate::reload::{Live, Reloader, SavedState, Session, SessionEvent, SessionSettings, watch_file};
+use crate::server::{AdminServer, AdminSocket, ListenError, Server, ServerSettings};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{SpanSink, TelemetryFault, ZipkinExport, ZipkinSink};
+use changes::{Changes, Followed, listeners};
+use handover::Handover;
+use shown::Shown;
 
 /// How long state and spans get each when the gateway stops.
 const LAST_ERRANDS: Duration = Duration::from_secs(1);
-
-/// Why a gateway could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The configuration cannot be put in force.
-    #[error("the configuration has faults: {0}")]
-    Config(#[from] Faults),
-    /// An address cannot be listened on.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The state folder cannot be used.
-    #[error(transparent)]
-    State(#[from] SaveFault),
-    /// The access log cannot be opened.
-    #[error("the access log {path} cannot be opened: {source}; check that its folder exists and is writable")]
-    AccessLog {
-        /// Which.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Spans cannot be exported.
-    #[error(transparent)]
-    Telemetry(#[from] TelemetryFault),
-    /// The client for keys, spans and the control plane cannot be made.
-    #[error(transparent)]
-    Client(#[from] FetchError),
-    /// The file cannot be watched.
-    #[error("{path} cannot be watched for changes: {source}")]
-    Watch {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: notify::Error,
-    },
-}
 
 /// A running gateway. Dropping it stops it without waiting for requests in flight; use [`Gateway::shutdown`] for a
 /// stop that nobody notices.
@@ -79,11 +53,11 @@ pub struct Gateway {
     plane: Arc<Plane>,
     state: Arc<Shown>,
     spans: Option<Arc<dyn SpanSink>>,
-    /// The reloader ends when this and its copies are gone.
-    files: mpsc::Sender<FileUpdate>,
+    changes: Arc<Changes>,
     reloader: JoinHandle<()>,
+    followed: Vec<Followed>,
     followers: JoinSet<()>,
-    drain: Duration,
+    handover: Handover,
 }
 
 /// Where a gateway is reached.
@@ -102,45 +76,39 @@ impl Gateway {
     }
 
     /// See [`GatewayBuilder::serve`].
-    pub(crate) async fn start(config: GatewayConfig) -> Result<Self, StartError> {
-        let faults = portreeve_config::check::gateway(&config);
-        faults.into_result(())?;
+    pub(crate) async fn start(
+        config: GatewayConfig,
+        mut takeover: Option<Takeover>,
+    ) -> Result<Self, StartError> {
+        portreeve_config::check::gateway(&config).into_result(())?;
         let workers = config.workers.unwrap_or_else(cores);
         let live = Live::new(Snapshot::empty(workers));
         let client = Client::new(Arc::clone(&live) as _)?;
         let spans = span_sink(&config.tracing, config.control_plane.as_ref(), &client, "gateway")?;
         let plane = Arc::new(gateway_plane(&config, workers, &spans)?);
-        let keys = KeySources::new(Arc::new(client.clone()), Handle::current());
-        let node = node_name(&config);
-        let saved =
-            config.state_dir.as_deref().map(|folder| SavedState::in_folder(folder, &node)).transpose()?;
-        let reloader =
-            Reloader::start(config.clone(), Arc::clone(&live), keys, Arc::clone(&plane.stats), saved).await?;
+        let reloader = reloader(&config, &live, &client, &plane).await?;
 
-        let settings = ServerSettings {
-            listen: address(&config.listen, "listen")?,
-            workers,
-            limits: config.limits.clone(),
-        };
-        let server = Server::start(&settings, &plane, &live)?;
-        let state = Arc::new(Shown { plane: Arc::clone(&plane), live, is_stopping: AtomicBool::new(false) });
-        let admin = AdminServer::start(address(&config.admin, "admin")?, Arc::clone(&state) as _).await?;
+        let left = takeover.as_mut().map(|takeover| takeover.admin(&config.admin)).unwrap_or_default();
+        let admin = AdminSocket::open(address(&config.admin, "admin")?, left)?;
+        let given =
+            admin.handle().map_err(|source| ListenError::Bind { address: config.admin.clone(), source })?;
+        let inherited = takeover.as_mut().map(Takeover::sockets).unwrap_or_default();
+        let state = Shown { plane: Arc::clone(&plane), live, is_stopping: AtomicBool::new(false) };
+        let state = Arc::new(state);
+        let admin = AdminServer::serve(admin, Arc::clone(&state) as _)?;
+        // After all that could fail: from here on connections are accepted.
+        let settings = ServerSettings { listeners: listeners(&config), workers, inherited };
+        let server = Server::start(settings, &plane, &state.live)?;
 
         let (events, heard) = mpsc::channel(256);
-        let session = config.control_plane.as_ref().map(|link| {
-            let settings = SessionSettings {
-                url: link.url.clone(),
-                node,
-                kind: NodeKind::Gateway,
-                config: None,
-                renew_every: Duration::from_secs(1),
-            };
-            Session::start(client, settings, reloader.revision(), events)
-        });
+        let session = session(&config, client, reloader.revision(), events);
         let (files, changed) = mpsc::channel(4);
         let reloader = tokio::spawn(reloader.run(session, heard, changed));
-        let (followers, drain) = (JoinSet::new(), config.limits.drain.get());
-        Ok(Self { server, admin, plane, state, spans, files, reloader, followers, drain })
+        let handover = Handover::new(&config, takeover, Arc::clone(server.doors()), given);
+        let stats = Arc::clone(&plane.stats);
+        let changes = Arc::new(Changes::new(Arc::clone(server.doors()), files, stats, config));
+        let (followed, followers) = (Vec::new(), JoinSet::new());
+        Ok(Self { server, admin, plane, state, spans, changes, reloader, followed, followers, handover })
     }
 
     /// The addresses in use, with the ports that were given for port 0.
@@ -148,13 +116,20 @@ impl Gateway {
         LocalAddrs { listen: self.server.address(), admin: self.admin.address() }
     }
 
-    /// Puts another configuration in force: its routes, fixed services, `dns` and `auth`. Everything else in it takes
-    /// effect at the next start.
+    /// Everything clients connect to, as it is now: `listen`, then the others in the order of the configuration.
+    pub fn listeners(&self) -> Vec<Address> {
+        self.server.addresses()
+    }
+
+    /// Puts another configuration in force: its listeners, limits, routes, fixed services, `dns` and `auth`. Listeners that
+    /// are new open, those that are gone close and their connections come to an end, the others stay untouched.
+    /// Everything else in it (`admin`, `workers`, `control_plane`, `state_dir`, `handover`, `tracing`, `access_log`,
+    /// `cache`) takes effect at the next start.
     ///
     /// # Errors
-    /// Every fault; nothing has changed then.
+    /// Every fault, also an address that is in use; nothing has changed then.
     pub async fn reload(&self, config: GatewayConfig) -> Result<(), Faults> {
-        apply(&self.files, config).await
+        self.changes.apply(config).await
     }
 
     /// Follows a file: whenever it changes and is in order it is put in force, when it has faults they are logged
@@ -163,65 +138,107 @@ impl Gateway {
     /// # Errors
     /// [`StartError::Watch`].
     pub fn follow(&mut self, path: &Path) -> Result<(), StartError> {
-        let mut watch =
-            watch_file(path).map_err(|source| StartError::Watch { path: path.to_owned(), source })?;
-        let (path, files) = (path.to_owned(), self.files.clone());
-        self.followers.spawn(async move {
-            let mut last = std::fs::read(&path).ok();
-            while watch.changed().await.is_some() {
-                let now = std::fs::read(&path).ok();
-                if now.is_some() && now != last {
-                    last = now;
-                    take_file(&path, &files).await;
-                }
-            }
-        });
+        self.follow_adjusted(path, |_| {})
+    }
+
+    /// The same, with something that is changed in whatever the file says, such as an address from a command line.
+    ///
+    /// # Errors
+    /// [`StartError::Watch`].
+    pub fn follow_adjusted(
+        &mut self,
+        path: &Path,
+        adjust: impl Fn(&mut GatewayConfig) + Send + Sync + 'static,
+    ) -> Result<(), StartError> {
+        let watch = watch_file(path).map_err(|source| StartError::Watch { path: path.to_owned(), source })?;
+        let (path, changes) = (path.to_owned(), Arc::clone(&self.changes));
+        let followed = Followed { path, adjust: Arc::new(adjust), changes };
+        self.followers.spawn(followed.clone().follow(watch));
+        self.followed.push(followed);
         Ok(())
     }
 
+    /// Reads the followed files once more, changed or not, and puts them in force. What becomes of them is logged.
+    pub async fn reload_followed(&self) {
+        for followed in &self.followed {
+            followed.take().await;
+        }
+    }
+
+    /// The last step of a start that takes the place of another gateway ([`GatewayBuilder::takeover`]): tells that one
+    /// that this one serves, so that it ends. From here on this one can be succeeded in the same way, if its
+    /// configuration names a place to meet.
+    ///
+    /// # Errors
+    /// [`StartError::Handover`] when a socket that the configuration names cannot be used.
+    pub async fn open_handover(&mut self) -> Result<(), StartError> {
+        Ok(self.handover.open().await?)
+    }
+
+    /// Waits until a successor has all listening sockets and serves; gives its process id. What is left is
+    /// [`Gateway::shutdown`]. For ever without [`Gateway::open_handover`]. Can be dropped and asked again.
+    pub async fn handed_over(&mut self) -> u32 {
+        self.handover.taken().await
+    }
+
     /// Stops: readiness goes, connections finish what they carry for at most `limits.drain`, state, spans and log
-    /// lines are written.
+    /// lines are written. After a handover, idle connections get one more request in that time, and the state is the
+    /// successor's to keep.
     pub async fn shutdown(self) {
-        let Self { server, admin, plane, state, spans, files, reloader, followers, drain } = self;
+        let Self { server, admin, plane, state, spans, changes, reloader, followed, followers, handover } =
+            self;
         state.is_stopping.store(true, Ordering::Relaxed);
-        server.drain(drain).await;
-        drop((files, followers));
-        // It only writes its last state now.
-        let _ = tokio::time::timeout(LAST_ERRANDS, reloader).await;
+        let drain = state.live.load().limits.drain.get();
+        if handover.is_done() {
+            // The successor answers there, and has a conversation with the control plane of its own.
+            drop(admin);
+            reloader.abort();
+            server.drain_handed_over(drain).await;
+        } else {
+            // Nobody may take what is being given up.
+            drop(handover);
+            server.drain(drain).await;
+            drop((changes, followed, followers));
+            // It only writes its last state now.
+            let _ = tokio::time::timeout(LAST_ERRANDS, reloader).await;
+            drop(admin);
+        }
         if let Some(spans) = spans {
             spans.flush(LAST_ERRANDS).await;
         }
         if let Some(log) = &plane.log {
             log.close();
         }
-        drop(admin);
     }
 }
 
-async fn apply(files: &mpsc::Sender<FileUpdate>, config: GatewayConfig) -> Result<(), Faults> {
-    portreeve_config::check::gateway(&config).into_result(())?;
-    let (told, outcome) = oneshot::channel();
-    // Without a reloader `told` is dropped, and that is what is answered.
-    let _ = files.send((config, told)).await;
-    outcome.await.unwrap_or_else(|_| Err(Fault::new("", "the gateway is stopping").into()))
+async fn reloader(
+    config: &GatewayConfig,
+    live: &Arc<Live>,
+    client: &Client,
+    plane: &Plane,
+) -> Result<Reloader, StartError> {
+    let keys = KeySources::new(Arc::new(client.clone()), Handle::current());
+    let folder = config.state_dir.as_deref();
+    let saved = folder.map(|folder| SavedState::in_folder(folder, &node_name(config))).transpose()?;
+    let reloader = Reloader::start(config.clone(), Arc::clone(live), keys, Arc::clone(&plane.stats), saved);
+    Ok(reloader.await?)
 }
 
-async fn take_file(path: &Path, files: &mpsc::Sender<FileUpdate>) {
-    let config = match portreeve_config::load_file(path) {
-        Ok(Document::Gateway(config)) => *config,
-        Ok(_) => {
-            return tracing::error!(path = %path.display(), "the file is no longer of `kind: gateway`; it is not used");
-        }
-        Err(error) => {
-            return tracing::error!(
-                "{} was changed and has faults; what is in force stays\n{error}",
-                path.display()
-            );
-        }
+fn session(
+    config: &GatewayConfig,
+    client: Client,
+    revision: Revision,
+    events: mpsc::Sender<SessionEvent>,
+) -> Option<Session> {
+    let settings = SessionSettings {
+        url: config.control_plane.as_ref()?.url.clone(),
+        node: node_name(config),
+        kind: NodeKind::Gateway,
+        config: None,
+        renew_every: Duration::from_secs(1),
     };
-    if apply(files, config).await.is_ok() {
-        tracing::info!(path = %path.display(), "the changed file is in force");
-    }
+    Some(Session::start(client, settings, revision, events))
 }
 
 fn gateway_plane(
@@ -301,47 +318,4 @@ fn address(text: &str, field: &str) -> Result<SocketAddr, Faults> {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-}
-
-/// What the admin listener shows of a gateway.
-struct Shown {
-    plane: Arc<Plane>,
-    live: Arc<Live>,
-    is_stopping: AtomicBool,
-}
-
-impl Report for Shown {
-    fn metrics(&self) -> String {
-        encode(vec![exposition(&self.plane, &self.live)])
-    }
-
-    fn ready(&self) -> Result<(), String> {
-        if self.is_stopping.load(Ordering::Relaxed) {
-            return Err("the gateway is stopping".to_owned());
-        }
-        match self.live.load().routes.is_empty() {
-            true => Err("there are no routes yet".to_owned()),
-            false => Ok(()),
-        }
-    }
-}
-
-/// What a scrape reads of one plane.
-pub fn exposition(plane: &Plane, live: &Live) -> Exposition {
-    let snapshot = live.load();
-    let mut routes: Vec<_> = snapshot
-        .routes
-        .iter()
-        .map(|route| (Arc::clone(&route.name), Arc::clone(&route.service), Arc::clone(&route.stats)))
-        .collect();
-    // No route can have this name.
-    routes.push(("(none)".into(), "(none)".into(), Arc::clone(&plane.unrouted)));
-    Exposition {
-        plane: plane.role,
-        stats: Arc::clone(&plane.stats),
-        routes,
-        revision: snapshot.revision,
-        cache: plane.cache.size(),
-        spans_dropped: plane.spans.as_ref().map_or(0, |spans| spans.dropped()),
-    }
 }

@@ -21,6 +21,7 @@ pub mod address;
 mod builder;
 pub mod client;
 mod gateway;
+pub mod handover;
 pub mod metrics;
 pub mod names;
 pub mod pipeline;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
-use portreeve_config::{AuthRule, Balance, Fault, Faults, RouteConfig};
+use portreeve_config::{AuthRule, Balance, Fault, Faults, Limits, RouteConfig};
 
 use crate::metrics::RouteStats;
 use crate::policy::auth::Authenticator;
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub routes: Arc<[Arc<Route>]>,
     /// Verifies tokens; `None` when the configuration has no `auth` section.
     pub auth: Option<Arc<Authenticator>>,
+    /// What clients may send and hold.
+    pub limits: Arc<Limits>,
     services: ServiceTable,
     workers: usize,
 }
@@ -87,6 +89,7 @@ impl Snapshot {
             router: Arc::new(Router::new([])),
             routes: Arc::new([]),
             auth: None,
+            limits: Arc::default(),
             services: ServiceTable::default(),
             workers,
         }
@@ -127,6 +130,15 @@ impl Snapshot {
         let entries =
             compiled.into_iter().enumerate().map(|(at, (conditions, _))| Entry { conditions, target: at });
         Ok(Self { router: Arc::new(Router::new(entries)), routes, auth, services, ..self.clone() })
+    }
+
+    /// The same with other limits. Connections take them with their next request.
+    #[must_use]
+    pub fn with_limits(mut self, limits: &Limits) -> Self {
+        if *self.limits != *limits {
+            self.limits = Arc::new(limits.clone());
+        }
+        self
     }
 
     /// The same routes with other instances for the named services.

@@ -48,7 +48,7 @@ impl Planes {
     /// # Errors
     /// [`StartError`]; nothing is left open then.
     pub(crate) fn open(config: &SidecarConfig, app: SocketAddr) -> Result<Self, StartError> {
-        let outbound_live = Live::new(Snapshot::empty(config.workers));
+        let outbound_live = Live::new(Snapshot::empty(config.workers).with_limits(&config.limits));
         let client = Client::new(Arc::clone(&outbound_live) as _)?;
         let spans = span_sink(&config.tracing, config.control_plane.as_ref(), &client, &trace_name(config))?;
         let inbound = Direction::new("inbound", config, Live::new(inbound(config, app)?), &spans)?;
@@ -112,8 +112,7 @@ impl Direction {
     /// # Errors
     /// [`ListenError`].
     fn serve(&self, listen: SocketAddr, config: &SidecarConfig) -> Result<Server, ListenError> {
-        let settings = ServerSettings { listen, workers: config.workers, limits: config.limits.clone() };
-        Server::start(&settings, &self.plane, &self.live)
+        Server::start(ServerSettings::plain(listen, config.workers), &self.plane, &self.live)
     }
 
     /// What a scrape reads.
@@ -137,7 +136,8 @@ fn inbound(config: &SidecarConfig, app: SocketAddr) -> Result<Snapshot, Faults> 
         ..route(&config.service, None)
     };
     let services = [(config.service.clone(), vec![endpoint])];
-    Snapshot::empty(config.workers).with_endpoints(services).with_routes(&[all], None)
+    let empty = Snapshot::empty(config.workers).with_limits(&config.limits);
+    empty.with_endpoints(services).with_routes(&[all], None)
 }
 
 /// Outbound's routes: one for every service, by its name as host.

@@ -11,6 +11,7 @@ pub(crate) mod exec_with_parent;
 pub(crate) mod gateway;
 pub(crate) mod logging;
 pub(crate) mod schema;
+mod service_manager;
 pub(crate) mod sidecar;
 
 use std::fmt::Display;

@@ -22,5 +22,7 @@ mod readme;
 mod routes;
 mod sign_in;
 mod signals;
+mod systemd;
+mod takeover;
 mod tokens;
 mod traces;

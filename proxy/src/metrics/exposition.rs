@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::{BUCKETS, CACHE_OUTCOMES, CLASSES, PlaneStats, RouteStats};
+use super::{BUCKETS, CACHE_OUTCOMES, CLASSES, PlaneStats, REFUSALS, RouteStats};
 
 /// What a scrape reads: one data plane with its routes as they are now.
 pub struct Exposition {
@@ -62,6 +62,12 @@ impl Collector for Planes {
         out.counters("portreeve_cache_lookups", "Look-ups in the response cache", self.cache_outcomes())?;
         out.counters("portreeve_retries", "Attempts beyond the first", self.retries())?;
         self.durations(&mut out)?;
+        out.counters("portreeve_connections_refused", "Connections turned away, by reason", self.refusals())?;
+        out.counters(
+            "portreeve_relayed_bytes",
+            "Bytes passed on by connections that are not HTTP",
+            self.per_plane(&["from_clients", "to_clients"], "direction", |stats| &stats.relayed),
+        )?;
         for (name, help, read) in PLANE_COUNTERS {
             let rows = self.0.iter().map(|plane| (vec![("plane", plane.plane)], read(plane))).collect();
             out.counters(name, help, rows)?;
@@ -80,9 +86,7 @@ impl Collector for Planes {
 type Read = fn(&Exposition) -> u64;
 
 const PLANE_COUNTERS: [(&str, &str, Read); 6] = [
-    ("portreeve_connections_refused", "Connections turned away at the limit", |p| {
-        load(&p.stats.connections_refused)
-    }),
+    ("portreeve_relays", "Connections that are not HTTP, passed on to instances", |p| load(&p.stats.relays)),
     ("portreeve_attempts_failed", "Attempts at instances that failed", |p| load(&p.stats.attempts_failed)),
     ("portreeve_reloads", "Configurations put in force", |p| load(&p.stats.reloads)),
     ("portreeve_reloads_refused", "Configurations refused", |p| load(&p.stats.reloads_refused)),
@@ -114,6 +118,24 @@ impl Planes {
 
     fn retries(&self) -> Vec<Row<'_>> {
         self.per_route(&["other_instance"], "on", |cells, _| load(&cells.retries))
+    }
+
+    fn refusals(&self) -> Vec<Row<'_>> {
+        self.per_plane(&REFUSALS, "reason", |stats| &stats.connections_refused)
+    }
+
+    /// A row for each plane and value of `label`.
+    fn per_plane<'a>(
+        &'a self,
+        values: &[&'static str],
+        label: &'static str,
+        read: impl Fn(&'a PlaneStats) -> &'a [std::sync::atomic::AtomicU64],
+    ) -> Vec<Row<'a>> {
+        let rows = self.0.iter().flat_map(|plane| {
+            let counted = values.iter().zip(read(&plane.stats));
+            counted.map(|(value, count)| (vec![("plane", plane.plane), (label, *value)], load(count)))
+        });
+        rows.collect()
     }
 
     /// A row for each route and value of `label`; rows that would say 0 are left out.

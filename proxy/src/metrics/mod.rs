@@ -83,13 +83,38 @@ impl RouteStats {
     }
 }
 
+/// Why a client's connection was turned away, or ended before anything was read from it for an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `limits.connections` were open.
+    Connections,
+    /// As many were open by its listener as that may have.
+    Listener,
+    /// `limits.connections_per_client` were open from its client.
+    Client,
+    /// A balancer's connection did not begin with a PROXY header.
+    ProxyHeader,
+    /// No `forward` of a listener that passes bytes on fits what it asks for.
+    NoForward,
+    /// No instance of the service it goes to could be connected to.
+    NoInstance,
+}
+
+/// What [`Refusal`]s are called, in their order.
+pub const REFUSALS: [&str; 6] =
+    ["connections", "listener", "client", "proxy_header", "no_forward", "no_instance"];
+
 /// Counters of a data plane as a whole.
 #[derive(Default)]
 pub struct PlaneStats {
     /// Connections from clients that are open.
     pub connections: AtomicI64,
-    /// Connections that were turned away because too many were open.
-    pub connections_refused: AtomicU64,
+    /// Connections that were turned away, for each [`Refusal`].
+    pub connections_refused: [AtomicU64; REFUSALS.len()],
+    /// Connections whose bytes were passed on as they are.
+    pub relays: AtomicU64,
+    /// Bytes that were passed on so, from clients and to clients.
+    pub relayed: [AtomicU64; 2],
     /// Attempts at instances that failed, whatever came of the request.
     pub attempts_failed: AtomicU64,
     /// Configurations put in force.
@@ -101,6 +126,11 @@ pub struct PlaneStats {
 }
 
 impl PlaneStats {
+    /// Counts a connection that was turned away.
+    pub fn refused(&self, why: Refusal) {
+        Self::count(&self.connections_refused[why as usize]);
+    }
+
     /// Counts one of something rare enough for a shared counter.
     pub fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);

@@ -138,7 +138,7 @@ impl Reloader {
         outcome
     }
 
-    /// A new file: its routes, fixed services, `dns` and `auth`. Everything is compiled before anything changes, and
+    /// A new file: its routes, fixed services, limits, `dns` and `auth`. Everything is compiled before anything changes, and
     /// new names are looked up before anybody is sent where they lead.
     async fn put_file(&mut self, file: GatewayConfig) -> Result<(), Faults> {
         let mut faults = Faults::default();
@@ -153,7 +153,7 @@ impl Reloader {
         let freed = self.fixed.keys().filter(|name| !fixed.contains_key(*name)).cloned();
         let freed = merge::endpoints_of(freed, &self.control.instances);
         let endpoints = merge::fixed_endpoints(&fixed, &self.names);
-        self.live.swap(next.with_endpoints(freed).with_endpoints(endpoints));
+        self.live.swap(next.with_limits(&file.limits).with_endpoints(freed).with_endpoints(endpoints));
         (self.file, self.fixed, self.good_routes) = (file, fixed, routes);
         Ok(())
     }

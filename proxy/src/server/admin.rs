@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::listener::ListenError;
+use super::listener::{self, ListenError, Listening};
 
 /// Connections served at one time; more wait.
 const CONNECTIONS: usize = 64;
@@ -32,6 +33,32 @@ pub trait Report: Send + Sync + 'static {
     fn ready(&self) -> Result<(), String>;
 }
 
+/// An admin listener that does not serve yet.
+pub struct AdminSocket(std::net::TcpListener);
+
+impl AdminSocket {
+    /// Listens on `address`, or goes on with the socket that an earlier process left.
+    ///
+    /// # Errors
+    /// [`ListenError`] when the address cannot be listened on.
+    pub fn open(address: SocketAddr, left: Vec<OwnedFd>) -> Result<Self, ListenError> {
+        let Some(left) = left.into_iter().next() else { return listener::alone(address).map(Self) };
+        match Listening::from_descriptor(left) {
+            Ok(Listening::Tcp(socket)) => Ok(Self(socket)),
+            Ok(Listening::Unix(_)) => Err(ListenError::at(address, std::io::ErrorKind::InvalidInput.into())),
+            Err(source) => Err(ListenError::at(address, source)),
+        }
+    }
+
+    /// One more handle of it, for a successor.
+    ///
+    /// # Errors
+    /// When the process has no file descriptor left.
+    pub fn handle(&self) -> std::io::Result<OwnedFd> {
+        self.0.try_clone().map(OwnedFd::from)
+    }
+}
+
 /// A running admin listener; ends when dropped.
 pub struct AdminServer {
     address: SocketAddr,
@@ -44,13 +71,18 @@ impl AdminServer {
     /// # Errors
     /// [`ListenError`] when the address cannot be listened on.
     pub async fn start(address: SocketAddr, report: Arc<dyn Report>) -> Result<Self, ListenError> {
-        let told = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::AddrInUse => ListenError::InUse { address },
-            _ => ListenError::Bind { address, source },
-        };
-        let listener = TcpListener::bind(address).await.map_err(told)?;
-        let bound = listener.local_addr().map_err(told)?;
-        Ok(Self { address: bound, task: tokio::spawn(serve(listener, report)) })
+        Self::serve(AdminSocket::open(address, Vec::new())?, report)
+    }
+
+    /// Serves on the caller's runtime.
+    ///
+    /// # Errors
+    /// [`ListenError`] when the runtime cannot watch the socket.
+    pub fn serve(socket: AdminSocket, report: Arc<dyn Report>) -> Result<Self, ListenError> {
+        let told = |source| ListenError::at("the admin address", source);
+        let address = socket.0.local_addr().map_err(told)?;
+        let listener = TcpListener::from_std(socket.0).map_err(told)?;
+        Ok(Self { address, task: tokio::spawn(serve(listener, report)) })
     }
 
     /// The address it listens on.

@@ -1,19 +1,27 @@
 //! The engine room: all socket I/O of the data plane. One thread a worker, each with its own event loop, its own
-//! `SO_REUSEPORT` listener and its own pool of connections to instances; a request never changes its thread.
+//! `SO_REUSEPORT` socket of every TCP listener and its own pool of connections to instances; a request never changes
+//! its thread.
 
 mod accept;
 mod admin;
 mod alarm;
 mod body;
+mod census;
 mod connection;
+mod doors;
+mod entrance;
 mod forward;
 mod frames;
 mod h1;
 mod h2;
 mod listener;
+mod passthrough;
+pub mod proxy_protocol;
 mod rate;
 pub(crate) mod stream;
+mod systemd;
 mod tunnel;
+mod unix;
 mod upstream;
 mod visit;
 mod wire;
@@ -24,30 +32,56 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use portreeve_config::Limits;
+use portreeve_config::{ListenerConfig, Protocol};
 use tokio::sync::{oneshot, watch};
 
-pub use admin::{AdminServer, Report};
+pub use admin::{AdminServer, AdminSocket, Report};
+pub(crate) use doors::{Doors, as_faults};
+pub use doors::{Inherited, Written};
 pub use listener::ListenError;
+pub(crate) use unix::HandoverSocket;
 
+use crate::address::Address;
 use crate::plane::Plane;
 use crate::reload::Live;
+use entrance::Phase;
 
-/// What a server is started with.
+/// What a server is started with. Its limits are those of the snapshot in force.
+#[derive(Debug, Default)]
 pub struct ServerSettings {
-    /// Where clients connect. Port 0 takes any free port.
-    pub listen: SocketAddr,
+    /// Where clients connect.
+    pub listeners: Vec<Written>,
     /// Threads.
     pub workers: usize,
-    /// What clients may send and hold.
-    pub limits: Limits,
+    /// Listening sockets that an earlier process left, used in place of new ones.
+    pub inherited: Inherited,
+}
+
+impl ServerSettings {
+    /// One listener for HTTP in plain text. Port 0 takes any free port.
+    pub fn plain(listen: SocketAddr, workers: usize) -> Self {
+        let listener = ("listen".to_owned(), plain_listener(listen.to_string()));
+        Self { listeners: vec![listener], workers, inherited: Inherited::default() }
+    }
+}
+
+/// A listener for HTTP in plain text, without limits of its own.
+pub fn plain_listener(address: String) -> ListenerConfig {
+    ListenerConfig {
+        address,
+        protocol: Protocol::Http,
+        tls: None,
+        proxy_protocol: None,
+        connections: None,
+        forward: Vec::new(),
+    }
 }
 
 /// A running server. Dropping it closes the listeners and lets go of connections without waiting; use
 /// [`Server::drain`] for a stop that nobody notices.
 pub struct Server {
-    address: SocketAddr,
-    stop: watch::Sender<bool>,
+    doors: Arc<Doors>,
+    phase: watch::Sender<Phase>,
     threads: Vec<(JoinHandle<()>, oneshot::Receiver<()>)>,
 }
 
@@ -55,53 +89,88 @@ impl Server {
     /// Binds the listeners and starts the workers.
     ///
     /// # Errors
-    /// [`ListenError`] when the address cannot be listened on or a thread cannot be started.
+    /// [`ListenError`] when an address cannot be listened on, a listener's settings have faults, or a thread cannot
+    /// be started.
     pub fn start(
-        settings: &ServerSettings,
+        settings: ServerSettings,
         plane: &Arc<Plane>,
         live: &Arc<Live>,
     ) -> Result<Self, ListenError> {
-        let listeners = listener::bind(settings.listen, settings.workers)?;
-        let address = listeners.address;
-        let (stop, stopped) = watch::channel(false);
-        let mut threads = Vec::with_capacity(settings.workers);
-        for (number, socket) in listeners.sockets.into_iter().enumerate() {
-            let (done, finished) = oneshot::channel();
+        let ServerSettings { listeners, workers, mut inherited } = settings;
+        let phase = watch::Sender::new(Phase::Serving);
+        let (openings, seeds): (Vec<_>, Vec<_>) =
+            (0..workers).map(|_| tokio::sync::mpsc::unbounded_channel()).unzip();
+        let doors = Arc::new(Doors::new(openings));
+        // Nothing is accepted before everything is open.
+        let change = doors.prepare(&listeners, &mut inherited).map_err(doors::first_fault)?;
+        let census = Arc::default();
+        let mut server = Self { doors, phase, threads: Vec::with_capacity(workers) };
+        for (number, openings) in seeds.into_iter().enumerate() {
             let (ready, started) = mpsc::channel();
-            let seed = worker::Seed {
+            server.begin(worker::Seed {
                 number,
-                socket,
                 plane: Arc::clone(plane),
                 live: Arc::clone(live),
-                limits: settings.limits.clone(),
-                share: settings.workers,
-                stop: stopped.clone(),
+                census: Arc::clone(&census),
+                share: workers,
+                openings,
+                phase: server.phase.subscribe(),
                 ready,
-            };
-            let thread = std::thread::Builder::new()
-                .name(format!("{}-{number}", plane.role))
-                .spawn(move || {
-                    accept::run(seed);
-                    let _ = done.send(());
-                })
-                .map_err(|source| ListenError::Thread { source })?;
-            threads.push((thread, finished));
+            })?;
             // A worker that could not begin would leave its share of the connections unanswered without a word. An
-            // early return drops `stop`, which ends those that did begin.
+            // early return drops `server`, which ends those that did begin.
             let ended = || Err(std::io::Error::other("it ended at once"));
             started.recv().unwrap_or_else(|_| ended()).map_err(|source| ListenError::Thread { source })?;
         }
-        Ok(Self { address, stop, threads })
+        server.doors.make(change).map_err(|source| ListenError::Thread { source })?;
+        Ok(server)
     }
 
-    /// The address clients connect to, with the port that was given for port 0.
+    fn begin(&mut self, seed: worker::Seed) -> Result<(), ListenError> {
+        let (done, finished) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name(format!("{}-{}", seed.plane.role, seed.number))
+            .spawn(move || {
+                accept::run(seed);
+                let _ = done.send(());
+            })
+            .map_err(|source| ListenError::Thread { source })?;
+        self.threads.push((thread, finished));
+        Ok(())
+    }
+
+    /// Where it listens, in the order of the settings, with the ports that were given for port 0.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.doors.addresses()
+    }
+
+    /// The first TCP address clients connect to, with the port that was given for port 0; `0.0.0.0:0` when there is
+    /// none.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        let tcp = self.doors.addresses().iter().find_map(Address::socket);
+        tcp.unwrap_or_else(|| ([0, 0, 0, 0], 0).into())
+    }
+
+    /// Its listeners, to change them or to hand them over.
+    pub(crate) fn doors(&self) -> &Arc<Doors> {
+        &self.doors
     }
 
     /// Stops taking connections, lets requests in flight finish for at most `limit`, then closes what is left.
-    pub async fn drain(mut self, limit: Duration) {
-        let _ = self.stop.send(true);
+    pub async fn drain(self, limit: Duration) {
+        self.end(Phase::Stopping, limit).await;
+    }
+
+    /// The same when a successor has the listening sockets: idle connections may send one more request, so that no
+    /// client loses one that it is just sending.
+    pub(crate) async fn drain_handed_over(self, limit: Duration) {
+        self.end(Phase::HandedOver, limit).await;
+    }
+
+    async fn end(mut self, phase: Phase, limit: Duration) {
+        // The workers hold the last handles then, and take what waits in the sockets before they close them.
+        self.doors.release(phase == Phase::HandedOver);
+        let _ = self.phase.send(phase);
         let threads = std::mem::take(&mut self.threads);
         let all = async {
             for (thread, finished) in threads {
@@ -111,13 +180,20 @@ impl Server {
             }
         };
         if tokio::time::timeout(limit + Duration::from_millis(500), all).await.is_err() {
-            tracing::warn!(address = %self.address, "workers did not stop in time; their connections are closed");
+            tracing::warn!("workers did not stop in time; their connections are closed");
         }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.stop.send(true);
+        self.doors.release(*self.phase.borrow() == Phase::HandedOver);
+        self.phase.send_if_modified(|phase| {
+            let is_serving = *phase == Phase::Serving;
+            if is_serving {
+                *phase = Phase::Stopping;
+            }
+            is_serving
+        });
     }
 }

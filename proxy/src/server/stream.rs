@@ -1,6 +1,7 @@
 //! A connection's bytes, whatever carries them: TCP or a Unix socket, plain or in TLS.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -15,6 +16,24 @@ use tokio_rustls::TlsStream;
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl Socket {
+    /// Sends what is written at once.
+    pub(crate) fn set_nodelay(&self) {
+        if let Self::Tcp(stream) = self {
+            // Only speed is lost without it.
+            let _ = stream.set_nodelay(true);
+        }
+    }
+
+    /// This end's address, where it has one.
+    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 /// A connection, in either direction.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use portreeve_config::Limits;
 use rand::RngExt;
 
+use super::entrance::Manner;
 use super::worker::{OpenConnection, Worker};
 use crate::policy::headers::Peer;
 
@@ -44,9 +45,15 @@ impl Visit {
         self.requests.get() > 0
     }
 
-    /// Whether the connection should end as soon as it can in good order.
+    /// Whether the connection should end as soon as it can in good order: the answer under way, or the next one, is
+    /// its last.
     pub(super) fn is_closing(&self) -> bool {
-        self.worker.is_stopping()
+        self.open.bell.closing.get().is_some()
+    }
+
+    /// Whether it should end also while it is idle, with no request more.
+    pub(super) fn is_closing_at_once(&self) -> bool {
+        self.open.bell.closing.get() == Some(Manner::AtOnce)
     }
 
     /// Wakes this task when [`Visit::is_closing`] may have changed.
@@ -60,21 +67,33 @@ fn age(middle: Duration) -> Duration {
     middle.mul_f64(rand::rng().random_range(0.9..1.1))
 }
 
-/// Wakes the task of one connection.
-#[derive(Default)]
-pub(super) struct Bell(RefCell<Option<Waker>>);
+/// Wakes the task of one connection, and says how the connection is to end.
+pub(super) struct Bell {
+    waker: RefCell<Option<Waker>>,
+    closing: Cell<Option<Manner>>,
+    /// The listener it came in by.
+    pub(super) listener: u64,
+}
 
 impl Bell {
+    pub(super) fn new(listener: u64, closing: Option<Manner>) -> Self {
+        Self { waker: RefCell::default(), closing: Cell::new(closing), listener }
+    }
+
     fn listen(&self, cx: &Context<'_>) {
-        let mut waker = self.0.borrow_mut();
+        let mut waker = self.waker.borrow_mut();
         match &*waker {
             Some(known) if known.will_wake(cx.waker()) => {}
             _ => *waker = Some(cx.waker().clone()),
         }
     }
 
-    pub(super) fn ring(&self) {
-        if let Some(waker) = &*self.0.borrow() {
+    pub(super) fn ring(&self, how: Manner) {
+        // A server that ends is in more of a hurry than a listener that closes.
+        if self.closing.get() != Some(Manner::AtOnce) {
+            self.closing.set(Some(how));
+        }
+        if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
     }

@@ -4,17 +4,20 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::TcpListener;
+use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
 
 use portreeve_config::Limits;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use super::accept::Opening;
+use super::census::{Census, Place};
+use super::entrance::{Entrance, Manner, Phase};
 use super::upstream::Upstreams;
 use super::visit::Bell;
-use crate::metrics::PlaneStats;
+use crate::metrics::Refusal;
 use crate::plane::{Pinned, Plane};
 use crate::reload::Live;
 use crate::snapshot::Snapshot;
@@ -22,33 +25,35 @@ use crate::snapshot::Snapshot;
 /// What a worker's thread is started with.
 pub(super) struct Seed {
     pub(super) number: usize,
-    pub(super) socket: TcpListener,
     pub(super) plane: Arc<Plane>,
     pub(super) live: Arc<Live>,
-    pub(super) limits: Limits,
-    /// Workers in all: each takes its share of the connections.
+    pub(super) census: Arc<Census>,
+    /// Workers in all: each takes its share of the memory.
     pub(super) share: usize,
-    pub(super) stop: watch::Receiver<bool>,
-    /// Told once, when the worker serves or why it cannot.
-    pub(super) ready: mpsc::Sender<io::Result<()>>,
+    /// Sockets to accept connections from, from the first to the last that a reload opens.
+    pub(super) openings: mpsc::UnboundedReceiver<Opening>,
+    pub(super) phase: watch::Receiver<Phase>,
+    /// Told once, when the worker is there or why it cannot be.
+    pub(super) ready: std::sync::mpsc::Sender<io::Result<()>>,
 }
 
 /// A worker as its connections see it.
 pub(super) struct Worker {
     pub(super) plane: Arc<Plane>,
     pub(super) upstreams: Rc<Upstreams>,
-    limits: Arc<Limits>,
-    is_stopping: Cell<bool>,
+    pub(super) phase: watch::Receiver<Phase>,
+    /// How connections end that are still let in.
+    closing: Cell<Option<Manner>>,
     bells: RefCell<HashMap<u64, Rc<Bell>>>,
     next_bell: Cell<u64>,
-    /// Bytes that buffers hold, and the most they may.
+    /// Bytes that buffers hold.
     held: Rc<Cell<usize>>,
-    max_held: usize,
+    share: usize,
     number: usize,
     live: Arc<Live>,
+    census: Arc<Census>,
     pinned: RefCell<(Arc<Snapshot>, Arc<Pinned>)>,
     open: Cell<usize>,
-    max_open: usize,
 }
 
 impl Worker {
@@ -57,18 +62,18 @@ impl Worker {
         let pinned = pin(&seed.plane, &snapshot, seed.number);
         Self {
             plane: Arc::clone(&seed.plane),
-            limits: Arc::new(seed.limits.clone()),
-            upstreams: Rc::new(Upstreams::new(&seed.limits)),
-            is_stopping: Cell::new(false),
+            upstreams: Rc::new(Upstreams::new(&snapshot.limits)),
+            phase: seed.phase.clone(),
+            closing: Cell::new(None),
             bells: RefCell::default(),
             next_bell: Cell::new(0),
             held: Rc::default(),
-            max_held: usize::try_from(seed.limits.buffers.get()).unwrap_or(usize::MAX) / seed.share,
+            share: seed.share,
             number: seed.number,
             live: Arc::clone(&seed.live),
+            census: Arc::clone(&seed.census),
             pinned: RefCell::new((snapshot, pinned)),
             open: Cell::new(0),
-            max_open: seed.limits.connections.div_ceil(seed.share),
         }
     }
 
@@ -88,38 +93,37 @@ impl Worker {
     }
 
     /// Room for one more connection, unless there are too many.
-    pub(super) fn admit(self: &Rc<Self>) -> Option<OpenConnection> {
-        if self.open.get() >= self.max_open {
-            PlaneStats::count(&self.plane.stats.connections_refused);
-            return None;
-        }
+    pub(super) fn admit(self: &Rc<Self>, at: &Arc<Entrance>) -> Result<OpenConnection, Refusal> {
+        let place = self.census.enter(at, &self.limits())?;
         self.open.set(self.open.get() + 1);
         self.plane.stats.connections.fetch_add(1, Ordering::Relaxed);
-        let (key, bell) = (self.next_bell.get(), Rc::new(Bell::default()));
+        let (key, bell) = (self.next_bell.get(), Rc::new(Bell::new(at.number, self.closing.get())));
         self.next_bell.set(key + 1);
         self.bells.borrow_mut().insert(key, Rc::clone(&bell));
-        Some(OpenConnection { worker: Rc::clone(self), key, bell })
+        Ok(OpenConnection { worker: Rc::clone(self), place, key, bell })
     }
 
     /// The limits in force.
     pub(super) fn limits(&self) -> Arc<Limits> {
-        Arc::clone(&self.limits)
+        Arc::clone(&self.pin().snapshot.limits)
     }
 
-    /// Whether the worker takes no more connections, and wants to be rid of those it has.
-    pub(super) fn is_stopping(&self) -> bool {
-        self.is_stopping.get()
+    /// Has all connections end, and those that are still let in.
+    pub(super) fn stop(&self, how: Manner) {
+        self.closing.set(Some(how));
+        self.bells.borrow().values().for_each(|bell| bell.ring(how));
     }
 
-    /// Has all connections end as soon as they can in good order.
-    pub(super) fn stop(&self) {
-        self.is_stopping.set(true);
-        self.bells.borrow().values().for_each(|bell| bell.ring());
+    /// Has the connections of one listener end.
+    pub(super) fn close(&self, listener: u64) {
+        let bells = self.bells.borrow();
+        bells.values().filter(|bell| bell.listener == listener).for_each(|bell| bell.ring(Manner::Patient));
     }
 
     /// Whether new requests would take more memory for data on its way than there is for it.
     pub(super) fn is_full(&self) -> bool {
-        self.held.get() > self.max_held
+        let most = usize::try_from(self.pin().snapshot.limits.buffers.get()).unwrap_or(usize::MAX);
+        self.held.get() > most / self.share
     }
 
     /// An account for what one connection's buffers hold.
@@ -154,8 +158,16 @@ fn pin(plane: &Arc<Plane>, snapshot: &Arc<Snapshot>, worker: usize) -> Arc<Pinne
 /// Counts a connection for as long as it lives.
 pub(super) struct OpenConnection {
     worker: Rc<Worker>,
+    place: Place,
     key: u64,
     pub(super) bell: Rc<Bell>,
+}
+
+impl OpenConnection {
+    /// Says whose connection it is, once that is known.
+    pub(super) fn belongs_to(&mut self, client: IpAddr) -> Result<(), Refusal> {
+        self.place.belongs_to(client, &self.worker.limits())
+    }
 }
 
 impl Drop for OpenConnection {

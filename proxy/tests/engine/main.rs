@@ -12,6 +12,7 @@ mod failures;
 mod forwarded;
 mod lies;
 mod limits;
+mod listeners;
 mod lookups;
 mod messages;
 mod names;

@@ -126,7 +126,7 @@ async fn await_bytes(client: &Client, visit: &Visit, since: Instant, enough: Opt
         }
         // After the look at the socket: what has arrived before the word to stop is answered.
         visit.listen(cx);
-        if visit.is_closing() {
+        if visit.is_closing_at_once() {
             if std::mem::replace(&mut has_looked_again, true) {
                 return Poll::Ready(Waited::Over);
             }
