@@ -98,11 +98,13 @@ pub enum Refusal {
     NoForward,
     /// No instance of the service it goes to could be connected to.
     NoInstance,
+    /// TLS was not agreed on, or not in time.
+    Handshake,
 }
 
 /// What [`Refusal`]s are called, in their order.
-pub const REFUSALS: [&str; 6] =
-    ["connections", "listener", "client", "proxy_header", "no_forward", "no_instance"];
+pub const REFUSALS: [&str; 7] =
+    ["connections", "listener", "client", "proxy_header", "no_forward", "no_instance", "handshake"];
 
 /// Counters of a data plane as a whole.
 #[derive(Default)]

@@ -12,6 +12,7 @@ use super::entrance::Entrance;
 use super::listener::{self, ListenError, Listening};
 use super::unix::SocketFile;
 use crate::address::Address;
+use crate::tls::Tickets;
 
 /// Listening sockets that an earlier process left, each list by the place it is for.
 #[derive(Debug, Default)]
@@ -37,6 +38,8 @@ pub type Written = (String, ListenerConfig);
 pub(crate) struct Doors {
     workers: Vec<mpsc::UnboundedSender<Opening>>,
     open: Mutex<Vec<Door>>,
+    /// TLS sessions go on at any listener that asks the same of clients.
+    tickets: Tickets,
 }
 
 /// One listener that is open. Dropping it closes it; its connections come to an end.
@@ -66,7 +69,7 @@ enum Next {
 
 impl Doors {
     pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Opening>>) -> Self {
-        Self { workers, open: Mutex::default() }
+        Self { workers, open: Mutex::default(), tickets: Tickets::new() }
     }
 
     fn open(&self) -> MutexGuard<'_, Vec<Door>> {
@@ -94,11 +97,12 @@ impl Doors {
                 match (0..open.len()).find(|at| !kept[*at] && open[*at].place == place) {
                     Some(at) => {
                         kept[at] = true;
-                        Ok(Next::Kept(at, open[at].with(settings)?))
+                        Ok(Next::Kept(at, open[at].with(settings, &self.tickets)?))
                     }
                     None => {
                         let left = inherited.take(&settings.address);
-                        Door::open(place, settings, self.workers.len(), left).map(Next::Opened)
+                        Door::open(place, settings, (self.workers.len(), &self.tickets), left)
+                            .map(Next::Opened)
                     }
                 }
             });
@@ -196,20 +200,20 @@ impl Door {
     fn open(
         place: ListenAddress,
         settings: &ListenerConfig,
-        workers: usize,
+        (workers, tickets): (usize, &Tickets),
         left: Vec<OwnedFd>,
     ) -> Result<Self, ListenError> {
         let listeners = listener::open(&place, &settings.address, workers, left)?;
-        let entrance = Entrance::compile(settings, listeners.address.clone(), None)?;
+        let entrance = Entrance::compile(settings, listeners.address.clone(), None, tickets)?;
         let (address, sockets, file) = (listeners.address, listeners.sockets, listeners.file);
         let written = settings.address.clone();
         Ok(Self { place, written, sockets, address, entrance: watch::Sender::new(Arc::new(entrance)), file })
     }
 
     /// Its entrance with other settings.
-    fn with(&self, settings: &ListenerConfig) -> Result<Arc<Entrance>, Faults> {
+    fn with(&self, settings: &ListenerConfig, tickets: &Tickets) -> Result<Arc<Entrance>, Faults> {
         let before = self.entrance.borrow();
-        Entrance::compile(settings, self.address.clone(), Some(&before)).map(Arc::new)
+        Entrance::compile(settings, self.address.clone(), Some(&before), tickets).map(Arc::new)
     }
 }
 

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use portreeve_config::{Fault, Faults, ListenerConfig, Networks, Protocol};
+use portreeve_config::{Fault, Faults, ListenerConfig, Networks, Protocol, TlsConfig};
 
 use super::passthrough::Forwards;
 use super::stream::Socket;
 use super::worker::OpenConnection;
 use crate::address::Address;
 use crate::snapshot::taken;
+use crate::tls::{Acceptor, Tickets};
 
 /// One listener as its connections see it.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Entrance {
     pub(crate) address: Address,
     /// What clients speak.
     pub(crate) speaks: Speaks,
+    /// Greets clients with TLS; plain text when absent.
+    pub(super) tls: Option<Greeter>,
     /// Whose PROXY header is required; `None` when nobody's is.
     proxies: Option<Networks>,
     /// Connections at one time; no limit of its own when absent.
@@ -28,6 +31,23 @@ pub(crate) struct Entrance {
     pub(super) number: u64,
     /// Connections that are open; goes on counting when the settings change.
     pub(super) open: Arc<AtomicUsize>,
+}
+
+/// TLS at a listener, and what it was made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Greeter {
+    settings: TlsConfig,
+    pub(super) acceptor: Acceptor,
+}
+
+impl Greeter {
+    /// Settings that did not change keep what they made, with the files it follows and the sessions it knows.
+    fn compile(settings: &TlsConfig, before: Option<&Entrance>, tickets: &Tickets) -> Result<Self, Faults> {
+        match before.and_then(|before| before.tls.as_ref()) {
+            Some(same) if same.settings == *settings => Ok(same.clone()),
+            _ => Ok(Self { settings: settings.clone(), acceptor: Acceptor::new(settings, tickets)? }),
+        }
+    }
 }
 
 /// What is spoken at a listener.
@@ -48,6 +68,7 @@ impl Entrance {
         settings: &ListenerConfig,
         address: Address,
         before: Option<&Self>,
+        tickets: &Tickets,
     ) -> Result<Self, Faults> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut faults = Faults::default();
@@ -56,17 +77,25 @@ impl Entrance {
         if settings.protocol == Protocol::Tcp && settings.tls.is_some() {
             let fault = Fault::new("tls", "bytes are passed on as they come, TLS included");
             faults.push(fault.hint("take `tls` away, or `protocol: tcp`"));
-        } else if settings.tls.is_some() {
-            // Never in plain text what was meant to be TLS.
-            faults.push(Fault::new("tls", "TLS is not spoken by this version"));
         }
+        let speaks_tls = settings.tls.as_ref().filter(|_| settings.protocol == Protocol::Http);
+        let tls = speaks_tls.map(|tls| Greeter::compile(tls, before, tickets));
+        let tls = taken(tls.transpose(), "tls", &mut faults).flatten();
         let speaks = match settings.protocol {
             Protocol::Http => Speaks::Http,
             Protocol::Tcp => Speaks::Tcp(Forwards::compile(&settings.forward)),
         };
         let number = before.map_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed), |before| before.number);
         let open = before.map(|before| Arc::clone(&before.open)).unwrap_or_default();
-        faults.into_result(Self { address, speaks, proxies, max_open: settings.connections, number, open })
+        faults.into_result(Self {
+            address,
+            speaks,
+            tls,
+            proxies,
+            max_open: settings.connections,
+            number,
+            open,
+        })
     }
 
     /// Whether a connection from `peer` must begin with a PROXY header. A Unix socket's peers have no address: there
@@ -127,7 +156,7 @@ mod tests {
 
     fn compiled(settings: serde_json::Value) -> Result<Entrance, Faults> {
         let address = SocketAddr::from(([127, 0, 0, 1], 80)).into();
-        Entrance::compile(&serde_json::from_value(settings).unwrap(), address, None)
+        Entrance::compile(&serde_json::from_value(settings).unwrap(), address, None, &Tickets::new())
     }
 
     #[test]

@@ -51,9 +51,12 @@ pub(super) async fn answer(
 ) -> Answered {
     let Arrival { mut parts, body, upgrade } = arrival;
     let mut exchange = Exchange::begin(visit.worker.pin(), &mut parts, &visit.peer);
-    let admission = match visit.worker.is_full() {
-        false => exchange.admit(&mut parts, body.length()).await,
-        true => Err(Rejection::Overloaded),
+    let admission = if visit.worker.is_full() {
+        Err(Rejection::Overloaded)
+    } else if visit.is_misdirected(exchange.host()) {
+        Err(Rejection::Misdirected)
+    } else {
+        exchange.admit(&mut parts, body.length()).await
     };
     let refused = match admission {
         Ok(Admission::Hit(stored)) => {
@@ -156,7 +159,7 @@ impl Journey<'_> {
                 outcome => return Ok(outcome.map_err(fault_of)),
             }
         }
-        Ok(match worker.upstreams.connect(&worker, endpoint).await {
+        Ok(match worker.upstreams.connect(&worker, endpoint, self.visit.ends).await {
             Ok(Line::H1(lease)) => self.by_connection(lease, &target).await.map_err(fault_of),
             Ok(Line::H2(call)) => self.by_stream(call, endpoint, &target).await,
             Err(fault) => {

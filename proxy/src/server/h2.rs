@@ -130,7 +130,7 @@ impl Patience {
             true => limits.idle_timeout.get(),
             false => limits.header_timeout.get(),
         };
-        self.is_over |= now >= visit.ends || (is_idle && now >= idle_since + patience);
+        self.is_over |= now >= visit.until || (is_idle && now >= idle_since + patience);
         // Something is there for the client, and it takes less than it must.
         let due = limits.min_rate.get().saturating_mul(window.as_secs().max(1));
         let is_slow = due > 0 && state.handed.get() > written && written - self.data_written < due;

@@ -2,6 +2,7 @@
 //! when the connection ends.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -13,31 +14,54 @@ use rand::RngExt;
 use super::entrance::Manner;
 use super::worker::{OpenConnection, Worker};
 use crate::policy::headers::Peer;
+use crate::tls::Facts;
+
+/// The two ends of a client's connection, as the client sees it; without address on a Unix socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub(super) client: Option<SocketAddr>,
+    pub(super) local: Option<SocketAddr>,
+}
 
 /// A client's connection.
 pub(super) struct Visit {
     pub(super) worker: Rc<Worker>,
     pub(super) peer: Peer,
+    pub(super) ends: Ends,
+    /// What the TLS handshake has shown.
+    facts: Option<Facts>,
     /// The limits as they were when the connection began.
     pub(super) limits: Arc<Limits>,
     pub(super) began: Instant,
     /// When it has lived for long enough.
-    pub(super) ends: Instant,
+    pub(super) until: Instant,
     requests: Cell<u64>,
     open: OpenConnection,
 }
 
 impl Visit {
-    pub(super) fn new(worker: Rc<Worker>, peer: Peer, open: OpenConnection) -> Self {
+    pub(super) fn new(worker: Rc<Worker>, peer: Peer, ends: Ends, open: OpenConnection) -> Self {
         let (limits, began) = (worker.limits(), Instant::now());
-        let ends = began + age(limits.connection_age.get());
-        Self { worker, peer, limits, began, ends, requests: Cell::new(0), open }
+        let until = began + age(limits.connection_age.get());
+        Self { worker, peer, ends, facts: None, limits, began, until, requests: Cell::new(0), open }
+    }
+
+    /// The same after a TLS handshake.
+    pub(super) fn with_facts(mut self, facts: Facts) -> Self {
+        self.facts = Some(facts);
+        self
+    }
+
+    /// Whether a request for this host belongs on another connection (RFC 9110, 15.5.20): one whose TLS greeting asks
+    /// for it, where certificates of clients depend on that.
+    pub(super) fn is_misdirected(&self, host: &str) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.is_misdirected(host))
     }
 
     /// Counts a request. Whether the connection may have another one after it.
     pub(super) fn count(&self, now: Instant) -> bool {
         self.requests.set(self.requests.get() + 1);
-        self.requests.get() < self.limits.requests_per_connection && now < self.ends
+        self.requests.get() < self.limits.requests_per_connection && now < self.until
     }
 
     /// Whether any request has come.

@@ -112,7 +112,7 @@ async fn await_bytes(client: &Client, visit: &Visit, since: Instant, enough: Opt
         true => visit.limits.idle_timeout.get(),
         false => visit.limits.header_timeout.get(),
     };
-    let deadline = (since + patience).min(visit.ends.max(since));
+    let deadline = (since + patience).min(visit.until.max(since));
     let mut has_looked_again = false;
     poll_fn(|cx| {
         let mut wire = client.wire.borrow_mut();

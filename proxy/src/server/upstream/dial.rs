@@ -7,13 +7,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use portreeve_config::{Alpn, UpstreamProtocol};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{Call, Lease, Multiplexed, Upstreams};
 use crate::address::Address;
 use crate::policy::balance::Endpoint;
 use crate::server::h1::Instance;
+use crate::server::proxy_protocol;
 use crate::server::stream::{Socket, Stream};
+use crate::server::visit::Ends;
 use crate::server::wire::Wire;
 use crate::server::worker::Worker;
 use crate::tls;
@@ -47,7 +50,7 @@ pub(in crate::server) enum Line {
 }
 
 impl Upstreams {
-    /// A new connection to an instance.
+    /// A new connection to an instance, for this client's request.
     ///
     /// # Errors
     /// [`ConnectFault`].
@@ -55,15 +58,25 @@ impl Upstreams {
         self: &Rc<Self>,
         worker: &Worker,
         endpoint: &Endpoint,
+        client: Ends,
     ) -> Result<Line, ConnectFault> {
-        let connecting = self.open(worker, endpoint);
+        let connecting = self.open(worker, endpoint, client);
         tokio::time::timeout(self.connect_timeout, connecting)
             .await
             .unwrap_or(Err(ConnectFault::TimedOut(self.connect_timeout)))
     }
 
-    async fn open(self: &Rc<Self>, worker: &Worker, endpoint: &Endpoint) -> Result<Line, ConnectFault> {
-        let socket = reach(endpoint).await?;
+    async fn open(
+        self: &Rc<Self>,
+        worker: &Worker,
+        endpoint: &Endpoint,
+        client: Ends,
+    ) -> Result<Line, ConnectFault> {
+        let mut socket = reach(endpoint).await?;
+        let proxy = endpoint.dial.proxy_protocol;
+        if let Some(version) = proxy {
+            socket.write_all(&proxy_protocol::write(version, client.client, client.local)).await?;
+        }
         let (stream, is_h2) = match &endpoint.dial.tls {
             None => (Stream::Plain(socket), endpoint.dial.protocol == UpstreamProtocol::Http2),
             Some(connector) => {
@@ -73,11 +86,13 @@ impl Upstreams {
         };
         if is_h2 {
             let connection = Rc::new(Multiplexed::open(stream, self.round.get()).await?);
-            self.share(endpoint.number, &connection);
+            if proxy.is_none() {
+                self.share(endpoint.number, &connection);
+            }
             return Ok(Line::H2(self.enter(&connection)));
         }
         let instance = Box::new(Instance::new(Wire::new(stream), worker.charge()));
-        Ok(Line::H1(self.lease(instance, endpoint.number)))
+        Ok(Line::H1(Lease { is_kept: proxy.is_none(), ..self.lease(instance, endpoint.number) }))
     }
 }
 

@@ -53,6 +53,8 @@ pub(super) struct Lease {
     /// There until it was given back.
     instance: Option<Box<Instance>>,
     number: u64,
+    /// Whether other clients' requests may go by it later on.
+    is_kept: bool,
     pool: Rc<Upstreams>,
 }
 
@@ -92,7 +94,7 @@ impl Upstreams {
     }
 
     fn lease(self: &Rc<Self>, instance: Box<Instance>, number: u64) -> Lease {
-        Lease { instance: Some(instance), number, pool: Rc::clone(self) }
+        Lease { instance: Some(instance), number, is_kept: true, pool: Rc::clone(self) }
     }
 
     /// Closes what has been idle for too long or was closed by the other side, for as long as there is a pool: a
@@ -130,7 +132,7 @@ impl Lease {
 
     fn give_back(&mut self) {
         let Some(mut instance) = self.instance.take() else { return };
-        if !instance.rest() {
+        if !(instance.rest() && self.is_kept) {
             return;
         }
         let mut idle = self.pool.idle.borrow_mut();
