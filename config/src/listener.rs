@@ -147,6 +147,7 @@ pub enum ClientAuthMode {
 #[serde(deny_unknown_fields)]
 pub struct ProxyProtocolIn {
     /// Addresses and networks (`10.0.0.0/8`, `::1`) of balancers. From these every connection must begin with a PROXY
-    /// header; from anybody else such a header is refused like any nonsense.
+    /// header; from anybody else such a header is refused like any nonsense. On a Unix socket, whose
+    /// peers have no address, it is required of all.
     pub from: Vec<String>,
 }
