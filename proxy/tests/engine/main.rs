@@ -11,6 +11,7 @@ mod dns;
 mod failures;
 mod false_answers;
 mod forwarded;
+mod http2;
 mod lies;
 mod limits;
 mod lookups;

@@ -53,7 +53,7 @@ async fn a_client_that_waits_is_told_to_go_on() {
 async fn a_client_that_is_refused_before_its_body_is_not_told_to_go_on() {
     let routes = serde_json::json!([{"name": "one", "match": {"path": "/one"}, "service": "s"}]);
     let family = Family::with_routes(routes).await;
-    for (path, length, status) in [("/none", 5, 404), ("/one", 1 << 40, 413), ("/../one", 5, 400)] {
+    for (path, length, status) in [("/none", 5, 404), ("/one", 1_u64 << 40, 413), ("/../one", 5, 400)] {
         let mut client = Client::connect(family.gateway.local_addrs().listen).await;
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
