@@ -21,6 +21,7 @@ mod observed;
 mod origin;
 mod refusals;
 mod reload;
+mod seeds;
 mod smuggling;
 mod stage;
 mod stopping;

@@ -56,7 +56,7 @@ async fn what_is_no_request_at_all_ends_the_connection() {
         hello.as_slice(),
         garbage.as_slice(),
         b"\x80\x2e\x01\x03\x01\0\x15\0\0\0\x10",
-        b"SSH-2.0-client\r\n",
+        b"SSH-2.0-client\r\n\r\n",
         b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n",
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x01\x02\x03\x04\x01\x02\x03\x04\0\x01\0\x02GET / HTTP/1.1\r\nhost: a\r\n\r\n",
     ] {

@@ -24,7 +24,6 @@ const HEADS: &[(&str, Fields<'_>)] = &[
     ("a bare CR in the path", &[METHOD, SCHEME, AUTHORITY, (b":path", b"/\rx: y")]),
     ("a zero byte in the path", &[METHOD, SCHEME, AUTHORITY, (b":path", b"/\0")]),
     ("a tab in the path", &[METHOD, SCHEME, AUTHORITY, (b":path", b"/\tx")]),
-    ("a fragment in the path", &[METHOD, SCHEME, AUTHORITY, (b":path", b"/a#b")]),
     ("an empty path", &[METHOD, SCHEME, AUTHORITY, (b":path", b"")]),
     ("a relative path", &[METHOD, SCHEME, AUTHORITY, (b":path", b"evil")]),
     ("an absolute path", &[METHOD, SCHEME, AUTHORITY, (b":path", b"http://evil/")]),
@@ -141,10 +140,10 @@ async fn methods_that_lead_past_everything_are_not_served() {
             ]),
         ),
     ] {
-        let (end, _, bytes) =
+        let (end, seen, bytes) =
             outcome(&gateway, &origin, &[frame(HEADERS, END_HEADERS | END_STREAM, 1, &head)]).await;
         let is_sound = is_refusal(&end) || matches!(end, End::Answer(501 | 405, _));
-        assert!(is_sound && bytes == 0, "{name}: {end:?}, {bytes}");
+        assert!(is_sound && bytes == 0, "{name}: {end:?}, {bytes}, {seen:?}");
     }
     gateway.shutdown().await;
 }
@@ -213,6 +212,24 @@ async fn values_with_spaces_around_arrive_without_or_not_at_all() {
                 assert!(seen[0].head.contains("x-a: 7\r\n"), "{value:?}: {}", seen[0].head)
             }
             end => assert!(is_refusal(&end) && seen.is_empty(), "{value:?}: {end:?}"),
+        }
+    }
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_fragment_is_seen_by_nobody_or_refused() {
+    let origin = origin().await;
+    let gateway = gateway(&origin).await;
+    for path in ["/a#b", "/a#/../b", "/a?b#c"] {
+        let head = frame(HEADERS, END_HEADERS | END_STREAM, 1, &request("GET", path));
+        let (end, seen, _) = outcome(&gateway, &origin, &[head]).await;
+        match end {
+            End::Answer(200, _) => {
+                let plain = path.split('#').next().unwrap();
+                assert_eq!(seen[0].line(), format!("GET {plain} HTTP/1.1"));
+            }
+            end => assert!(is_refusal(&end) && seen.is_empty(), "{path}: {end:?}"),
         }
     }
     gateway.shutdown().await;

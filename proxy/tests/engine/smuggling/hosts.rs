@@ -7,7 +7,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("two that agree", "GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n"),
     ("two that differ", "GET / HTTP/1.1\r\nhost: a\r\nHost: b\r\n"),
     ("two, the first empty", "GET / HTTP/1.1\r\nhost:\r\nhost: a\r\n"),
-    ("two with 1.0", "GET / HTTP/1.0\r\nhost: a\r\nhost: b\r\n"),
+    ("two with 1.0", "GET / HTTP/1.0\r\nhost: a\r\nhost: b\r\nconnection: keep-alive\r\n"),
     ("empty", "GET / HTTP/1.1\r\nhost:\r\n"),
     ("a list", "GET / HTTP/1.1\r\nhost: a, b\r\n"),
     ("a comma", "GET / HTTP/1.1\r\nhost: a,b\r\n"),
