@@ -15,6 +15,7 @@ mod http2;
 mod lies;
 mod limits;
 mod lookups;
+mod loris;
 mod messages;
 mod names;
 mod observed;
