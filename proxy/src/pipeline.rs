@@ -154,6 +154,12 @@ impl Exchange {
         self.client
     }
 
+    /// The refusal when an instance answers as if it had switched, and has not.
+    pub fn no_switch(&self) -> Rejection {
+        let route = self.route_in(&self.pinned);
+        Rejection::Broken(route.map_or_else(|| "".into(), |route| Arc::clone(&route.service)))
+    }
+
     /// **admit**: the token first, the cache second, so that nobody is given what they may not see.
     ///
     /// # Errors

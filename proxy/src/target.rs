@@ -118,12 +118,21 @@ fn authority(head: &Parts) -> Result<Option<HeaderValue>, Rejection> {
         return Err(Rejection::Host);
     }
     let Some(authority) = named else { return Ok(field.cloned()) };
-    let agrees = |field: &HeaderValue| field.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
-    let is_doubted = head.version == Version::HTTP_2 && field.is_some_and(|field| !agrees(field));
+    let scheme = head.uri.scheme_str();
+    let named = without_usual_port(authority.as_str().as_bytes(), scheme);
+    let agrees =
+        |field: &HeaderValue| without_usual_port(field.as_bytes(), scheme).eq_ignore_ascii_case(named);
+    // The target's word stands above that of the field (RFC 9112, 3.2.2), but whoever does not know that reads another.
+    let is_doubted = field.is_some_and(|field| !agrees(field));
     if is_doubted || !matches!(head.uri.scheme_str(), Some("http" | "https")) {
         return Err(Rejection::Host);
     }
     HeaderValue::from_str(authority.as_str()).map(Some).map_err(|_| Rejection::Host)
+}
+
+fn without_usual_port<'a>(authority: &'a [u8], scheme: Option<&str>) -> &'a [u8] {
+    let port: &[u8] = if scheme == Some("https") { b":443" } else { b":80" };
+    authority.strip_suffix(port).unwrap_or(authority)
 }
 
 /// The host of `host`, `host:port`, `[v6]` or `[v6]:port`, a name without its final dot.

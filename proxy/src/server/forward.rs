@@ -26,6 +26,8 @@ pub(super) struct Arrival {
     pub(super) body: Source,
     /// The protocol the client would like to switch to.
     pub(super) upgrade: Option<HeaderValue>,
+    /// It wants nothing else: an answer without the switch would be taken for one with it.
+    pub(super) must_switch: bool,
 }
 
 /// What the client gets.
@@ -49,7 +51,7 @@ pub(super) async fn answer(
     arrival: Arrival,
     client: Option<&Rc<Client>>,
 ) -> Answered {
-    let Arrival { mut parts, body, upgrade } = arrival;
+    let Arrival { mut parts, body, upgrade, must_switch } = arrival;
     let mut exchange = Exchange::begin(visit.worker.pin(), &mut parts, &visit.peer);
     let admission = if visit.worker.is_full() {
         Err(Rejection::Overloaded)
@@ -65,6 +67,9 @@ pub(super) async fn answer(
         }
         Ok(Admission::Forward) => {
             let upgrade = upgrade.filter(|protocol| exchange.may_switch_to(protocol));
+            if must_switch && upgrade.is_none() {
+                return Answered::Response(refuse(exchange, &Rejection::NotServed));
+            }
             let translator = exchange.translate_request(&mut parts.headers);
             let body = ClientBody::new(body, &exchange, translator);
             let mut journey = Journey { visit, alarm, client, exchange: &mut exchange, parts, body, upgrade };
@@ -74,6 +79,7 @@ pub(super) async fn answer(
                     let switch = Switch { parts: head, protocol, lease, exchange };
                     return Answered::Switch(Box::new(switch));
                 }
+                Ok(((head, _), _)) if must_switch && head.status.is_success() => exchange.no_switch(),
                 Ok(((head, answer), fill)) => {
                     let body = Outgoing::instance(answer, fill, exchange, visit.limits.request_age);
                     return Answered::Response(Response::from_parts(head, body));

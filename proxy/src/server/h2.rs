@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -37,6 +37,9 @@ use crate::rejection::Rejection;
 /// What is held of one answer that the client does not take.
 const SEND_BUFFER: usize = 16 * 1024;
 
+/// How long a client without streams has to say goodbye.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Serves a connection to its end. `first` was read from it already.
 pub(super) async fn serve(visit: Rc<Visit>, stream: Stream, first: BytesMut) {
     let state = Rc::new(State::default());
@@ -64,7 +67,7 @@ pub(super) async fn serve(visit: Rc<Visit>, stream: Stream, first: BytesMut) {
     let mut connection = pin!(connection);
     let mut patience = Patience::new(&visit, &state);
     let alarm = Alarm::default();
-    let mut is_ending = false;
+    let mut ending_since: Option<Instant> = None;
     poll_fn(|cx| {
         // A fault here is the client's own (it left, it sent nonsense): it was told what could be told.
         if connection.as_mut().poll(cx).is_ready() {
@@ -76,11 +79,16 @@ pub(super) async fn serve(visit: Rc<Visit>, stream: Stream, first: BytesMut) {
                 return Poll::Ready(());
             }
         }
-        if (visit.is_closing() || patience.is_over) && !std::mem::replace(&mut is_ending, true) {
+        if (visit.is_closing() || patience.is_over) && ending_since.is_none() {
+            ending_since = Some(Instant::now());
             connection.as_mut().graceful_shutdown();
             cx.waker().wake_by_ref();
         }
-        Poll::Pending
+        // A client that does not answer the farewell has no streams to lose.
+        match ending_since.filter(|_| state.open.get() == 0) {
+            Some(since) => alarm.poll(cx, since + FAREWELL),
+            None => Poll::Pending,
+        }
     })
     .await;
 }
@@ -175,10 +183,11 @@ async fn answer(
             } else {
                 Source::H2(incoming)
             };
-            if upgraded.is_some() {
+            let must_switch = upgraded.is_some();
+            if must_switch {
                 as_handshake(&mut parts);
             }
-            let arrival = Arrival { parts, body, upgrade: upgrade.flatten() };
+            let arrival = Arrival { parts, body, upgrade: upgrade.flatten(), must_switch };
             let alarm = Alarm::default();
             Box::pin(forward::answer(&visit, &alarm, arrival, None)).await
         }
@@ -209,6 +218,11 @@ fn normalise(parts: &mut request::Parts) -> Result<(), Rejection> {
             return Err(Rejection::Host);
         }
         parts.headers.insert(header::HOST, host);
+    }
+    // In HTTP/1 they would be no part of the value (RFC 9113, 8.2.1): it would have two readings.
+    let is_padded = |value: &HeaderValue| value.as_bytes().trim_ascii().len() != value.len();
+    if parts.headers.values().any(is_padded) {
+        return Err(Rejection::Malformed("a field's value begins or ends with a space"));
     }
     join_cookies(&mut parts.headers);
     Ok(())

@@ -24,6 +24,8 @@ pub(crate) struct Answer {
     /// Status line and header fields, in the bytes of the wire.
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
+    /// The fields behind the last chunk, in the bytes of the wire.
+    pub(crate) trailers: String,
     /// The connection ended before the body did.
     pub(crate) is_cut: bool,
 }
@@ -87,16 +89,16 @@ impl Client {
         };
         let head = String::from_utf8(self.read.drain(..end).collect()).unwrap();
         let status: u16 = head[9..12].parse().unwrap();
-        let mut answer = Answer { status, head, body: Vec::new(), is_cut: false };
+        let mut answer = Answer { status, head, body: Vec::new(), trailers: String::new(), is_cut: false };
         if method == "HEAD" || matches!(status, 100..=199 | 204 | 304) {
             return Some(answer);
         }
         let has_end = answer.field("content-length").is_some() || answer.field("transfer-encoding").is_some();
         loop {
             let whole = whole_body(&answer.head, &self.read).filter(|_| has_end);
-            if let Some((body, length)) = whole {
+            if let Some(Whole { body, trailers, length }) = whole {
                 self.read.drain(..length);
-                answer.body = body;
+                (answer.body, answer.trailers) = (body, trailers);
                 return Some(answer);
             }
             if !self.read_more().await {
@@ -191,27 +193,49 @@ pub(crate) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     value
 }
 
-/// The body that `bytes` begin with and its length on the wire, once all of it is there.
-pub(crate) fn whole_body(head: &str, bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+/// A body that is all there.
+pub(crate) struct Whole {
+    pub(crate) body: Vec<u8>,
+    /// The fields behind the last chunk, each with its line end.
+    pub(crate) trailers: String,
+    /// Its length on the wire.
+    pub(crate) length: usize,
+}
+
+/// The body that `bytes` begin with, once all of it is there.
+pub(crate) fn whole_body(head: &str, bytes: &[u8]) -> Option<Whole> {
     if field(head, "transfer-encoding").is_some() {
         return whole_chunks(bytes);
     }
     let length = field(head, "content-length").map_or(0, |length| length.parse().unwrap());
-    bytes.get(..length).map(|body| (body.to_vec(), length))
+    bytes.get(..length).map(|body| Whole { body: body.to_vec(), trailers: String::new(), length })
 }
 
-fn whole_chunks(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+fn whole_chunks(bytes: &[u8]) -> Option<Whole> {
     let (mut body, mut at) = (Vec::new(), 0);
     loop {
-        let line = bytes[at..].windows(2).position(|two| two == b"\r\n")?;
-        let size = std::str::from_utf8(&bytes[at..at + line]).unwrap();
-        let size = usize::from_str_radix(size, 16).unwrap();
-        at += line + 2;
+        let size = line(&bytes[at..])?;
+        at += size.len() + 2;
+        let size = usize::from_str_radix(std::str::from_utf8(size).unwrap(), 16).unwrap();
+        if size == 0 {
+            break;
+        }
         body.extend_from_slice(bytes.get(at..at + size)?);
         assert_eq!(bytes.get(at + size..at + size + 2)?, b"\r\n");
         at += size + 2;
-        if size == 0 {
-            return Some((body, at));
-        }
     }
+    let mut trailers = String::new();
+    loop {
+        let text = line(&bytes[at..])?;
+        at += text.len() + 2;
+        if text.is_empty() {
+            return Some(Whole { body, trailers, length: at });
+        }
+        trailers += &format!("{}\r\n", String::from_utf8_lossy(text));
+    }
+}
+
+/// The first line, without its end.
+fn line(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.windows(2).position(|two| two == b"\r\n").map(|end| &bytes[..end])
 }

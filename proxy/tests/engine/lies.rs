@@ -1,11 +1,13 @@
 //! Origins that break the rules of HTTP: whatever they send, an answer belongs to its request, and nothing of it is
 //! taken for the answer to another.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::client::{Client, get};
 use crate::origin::{Origin, Reply, answer, ok};
-use crate::stage::{before, config, start};
+use crate::stage::{before, config, everything, start, with};
 
 /// What 20 requests on one connection are answered with, when every answer to `/lie` is `lie`.
 async fn after_lies(lie: &'static [u8], method: &str) -> Vec<String> {
@@ -66,10 +68,31 @@ async fn an_answer_with_two_ends_or_a_hidden_coding_is_no_answer() {
 }
 
 #[tokio::test]
-async fn endless_interim_answers_are_no_answer() {
+async fn endless_interim_answers_end_with_patience() {
     let origin = Origin::start(|_| Reply::Keep(b"HTTP/1.1 102 Processing\r\n\r\n".repeat(20_000))).await;
-    let gateway = before(&origin).await;
-    get(gateway.local_addrs().listen, "/").await.problem(502, "broken");
+    let routes = json!([{"name": "all", "match": {"path": "/*"}, "service": "s", "timeout": "500ms"}]);
+    let gateway = start(config(&[&origin], routes)).await;
+    let given = get(gateway.local_addrs().listen, "/").await;
+    assert!(matches!(given.status, 502 | 504), "{given:?}");
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_comes_on_an_idle_connection_answers_nobody() {
+    const EVIL: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
+    let origin = Origin::start(|seen| match seen.line().contains("/lie") {
+        true => Reply::Late(ok("lie"), EVIL.to_vec()),
+        false => Reply::Keep(ok(seen.line().split(' ').nth(1).unwrap())),
+    })
+    .await;
+    let gateway = start(with(config(&[&origin], everything()), "workers", json!(1))).await;
+    for number in 0..20 {
+        assert_eq!(get(gateway.local_addrs().listen, "/lie").await.text(), "lie");
+        // It has come by then: a request under way meanwhile could not tell it from its own answer, in any HTTP/1.
+        tokio::time::sleep(Duration::from_millis(60 + 5 * number)).await;
+        let path = format!("/{number}");
+        assert_eq!(get(gateway.local_addrs().listen, &path).await.text(), path);
+    }
     gateway.shutdown().await;
 }
 

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::client::{field, find_end, whole_body};
+use crate::client::{Whole, field, find_end, whole_body};
 
 /// A request as it came in.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Seen {
     /// Request line and header fields, in the bytes of the wire.
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
+    /// The fields behind the last chunk, in the bytes of the wire.
+    pub(crate) trailers: String,
     /// Which of the origin's connections it came by, from 0.
     pub(crate) connection: usize,
     /// Which request of the origin it is, from 0.
@@ -30,6 +32,10 @@ pub(crate) enum Reply {
     Keep(Vec<u8>),
     /// These bytes, and the end of the connection.
     Close(Vec<u8>),
+    /// These bytes, and a while after them these others, which nobody asked for.
+    Late(Vec<u8>, Vec<u8>),
+    /// These bytes, and the connection breaks off.
+    Reset(Vec<u8>),
     /// These bytes once the test says so.
     Held(Arc<Notify>, Vec<u8>),
     /// Nothing, for ever.
@@ -50,6 +56,7 @@ struct Notes {
     seen: Mutex<Vec<Seen>>,
     connections: AtomicUsize,
     open: AtomicUsize,
+    bytes: AtomicUsize,
 }
 
 impl Origin {
@@ -90,6 +97,11 @@ impl Origin {
     /// Connections that were ever made to it.
     pub(crate) fn connections(&self) -> usize {
         self.notes.connections.load(Ordering::SeqCst)
+    }
+
+    /// Bytes that ever came to it, those of requests that are not whole included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.notes.bytes.load(Ordering::SeqCst)
     }
 
     /// Connections that are open now.
@@ -159,7 +171,7 @@ impl Drop for Open {
 async fn serve(mut stream: TcpStream, number: usize, notes: &Notes, decide: &Decide) -> std::io::Result<()> {
     let mut read = Vec::new();
     loop {
-        let Some(mut seen) = next_request(&mut stream, &mut read).await? else { return Ok(()) };
+        let Some(mut seen) = next_request(&mut stream, &mut read, notes).await? else { return Ok(()) };
         seen.connection = number;
         {
             let mut all = notes.seen.lock().unwrap();
@@ -181,25 +193,43 @@ async fn serve(mut stream: TcpStream, number: usize, notes: &Notes, decide: &Dec
                 let _ = tokio::time::timeout(Duration::from_secs(2), rest).await;
                 return Ok(());
             }
+            Reply::Late(bytes, late) => {
+                stream.write_all(&bytes).await?;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                stream.write_all(&late).await?;
+            }
+            Reply::Reset(bytes) => {
+                stream.write_all(&bytes).await?;
+                // What was sent is taken before the break, or nobody could tell it from silence.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                return stream.set_zero_linger();
+            }
             Reply::Silence => while stream.read(&mut [0; 1024]).await? > 0 {},
         }
     }
 }
 
 /// The next whole request; `None` when the peer is done.
-async fn next_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> std::io::Result<Option<Seen>> {
+async fn next_request(
+    stream: &mut TcpStream,
+    read: &mut Vec<u8>,
+    notes: &Notes,
+) -> std::io::Result<Option<Seen>> {
     loop {
         if let Some(end) = find_end(read) {
             let head = String::from_utf8_lossy(&read[..end]).into_owned();
-            if let Some((body, length)) = whole_body(&head, &read[end..]) {
+            if let Some(Whole { body, trailers, length }) = whole_body(&head, &read[end..]) {
                 read.drain(..end + length);
-                return Ok(Some(Seen { head, body, connection: 0, number: 0 }));
+                return Ok(Some(Seen { head, body, trailers, connection: 0, number: 0 }));
             }
         }
         let mut piece = vec![0; 64 * 1024];
         match stream.read(&mut piece).await? {
             0 => return Ok(None),
-            count => read.extend_from_slice(&piece[..count]),
+            count => {
+                notes.bytes.fetch_add(count, Ordering::SeqCst);
+                read.extend_from_slice(&piece[..count]);
+            }
         }
     }
 }

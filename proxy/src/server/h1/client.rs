@@ -82,7 +82,11 @@ impl Client {
         let (mut wire, mut body) = (self.wire.borrow_mut(), self.body.borrow_mut());
         loop {
             match body.next(&mut wire.input) {
-                Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Piece::Data(data)) => {
+                    // It did not wait for the word.
+                    self.waits.set(false);
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
                 Ok(Piece::Trailers(fields)) => return Poll::Ready(Some(Ok(Frame::trailers(fields)))),
                 Ok(Piece::End) => return Poll::Ready(None),
                 Ok(Piece::NeedMore) => {}

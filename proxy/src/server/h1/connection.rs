@@ -223,7 +223,7 @@ async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead) -> N
         Framing::Empty => Source::None,
         _ => Source::H1(Rc::clone(client)),
     };
-    let arrival = Arrival { parts: head.parts, body, upgrade: head.upgrade };
+    let arrival = Arrival { parts: head.parts, body, upgrade: head.upgrade, must_switch: false };
     let mut answering = pin!(forward::answer(visit, &client.alarm, arrival, Some(client)));
     let answered = poll_fn(|cx| match answering.as_mut().poll(cx) {
         Poll::Ready(answered) => Poll::Ready(Some(answered)),

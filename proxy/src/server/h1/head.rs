@@ -11,6 +11,8 @@ use memchr::{memchr, memchr_iter};
 
 /// Fields of a head that are read without asking for memory.
 const FIELDS_ON_STACK: usize = 128;
+/// The longest method; those that are registered have 17 letters at most.
+const METHOD_BYTES: usize = 64;
 /// Digits of a length that surely fits.
 const LENGTH_DIGITS: usize = 19;
 
@@ -77,7 +79,12 @@ pub(in crate::server) struct AnswerHead {
 
 /// Looks for the end of a head, going on where the last look ended.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::server) struct Scan(usize);
+pub(in crate::server) struct Scan {
+    /// Bytes that were looked at.
+    looked: usize,
+    /// An empty line was passed over.
+    has_skipped: bool,
+}
 
 impl Scan {
     /// The length of the head at the begin of `input`, once all of it is there.
@@ -85,14 +92,14 @@ impl Scan {
     /// # Errors
     /// A line that does not end with CR LF: told at once, for the end may never come.
     pub(in crate::server) fn end(&mut self, input: &[u8]) -> Result<Option<usize>, HeadFault> {
-        for at in memchr_iter(b'\n', &input[self.0..]).map(|offset| offset + self.0) {
+        for at in memchr_iter(b'\n', &input[self.looked..]).map(|offset| offset + self.looked) {
             match input[..at] {
                 [.., b'\r', b'\n', b'\r'] => return Ok(Some(at + 1)),
                 [.., b'\r'] => {}
                 _ => return Err(Malformed("a line ends without CR")),
             }
         }
-        self.0 = input.len();
+        self.looked = input.len();
         Ok(None)
     }
 }
@@ -107,8 +114,12 @@ pub(in crate::server) fn request(
     limits: &HeadLimits,
 ) -> Result<Option<RequestHead>, HeadFault> {
     // An empty line before a request is passed over (RFC 9112, 2.2), but only one.
-    if scan.0 == 0 && input.starts_with(b"\r\n") {
+    if !scan.has_skipped && input.starts_with(b"\r\n") {
         input.advance(2);
+        *scan = Scan { looked: 0, has_skipped: true };
+    }
+    if input.starts_with(b"\r\n") {
+        return Err(Malformed("empty lines before the request"));
     }
     // Says at once what is no HTTP, such as a TLS greeting.
     if input.first().is_some_and(|first| !first.is_ascii_uppercase() && !is_token(*first) && *first != b'\r')
@@ -153,6 +164,9 @@ fn read_request(head: Bytes, limits: &HeadLimits) -> Result<RequestHead, HeadFau
     };
     if length != head.len() {
         return Err(Malformed("an empty line within the head"));
+    }
+    if method.len() > METHOD_BYTES {
+        return Err(Malformed("the method is too long"));
     }
     let mut parts = Request::new(()).into_parts().0;
     parts.method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed("the method"))?;
