@@ -120,7 +120,7 @@ mod tests {
         let settings = serde_json::json!({"address": "127.0.0.1:80", "connections": connections});
         let address = SocketAddr::from(([127, 0, 0, 1], 80)).into();
         let settings = serde_json::from_value(settings).unwrap();
-        Arc::new(Entrance::compile(&settings, address, None).unwrap())
+        Arc::new(Entrance::compile(&settings, address, None, &crate::tls::Tickets::new()).unwrap())
     }
 
     fn limits(connections: usize, connections_per_client: usize) -> Limits {
