@@ -225,7 +225,7 @@ pub(super) struct Outgoing {
     translator: Option<ResponseTranslator>,
     /// When the caller's time is over, or the request's.
     ends: Option<Box<(Instant, Alarm)>>,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
 }
 
 enum From {
@@ -238,7 +238,7 @@ enum From {
 }
 
 impl Outgoing {
-    pub(super) fn memory(body: Bytes, exchange: Exchange) -> Self {
+    pub(super) fn memory(body: Bytes, exchange: Box<Exchange>) -> Self {
         let source = if body.is_empty() { From::Ended } else { From::Memory(body) };
         Self { source, fill: None, translator: None, ends: None, exchange }
     }
@@ -247,7 +247,7 @@ impl Outgoing {
     pub(super) fn instance(
         answer: Answer,
         fill: Option<Fill>,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
         age: Option<Period>,
     ) -> Self {
         let oldest = age.map(|_| exchange.oldest(age));

@@ -41,7 +41,7 @@ pub(super) struct Switch {
     pub(super) parts: response::Parts,
     pub(super) protocol: HeaderValue,
     pub(super) lease: Lease,
-    pub(super) exchange: Exchange,
+    pub(super) exchange: Box<Exchange>,
 }
 
 /// The answer to one request. Never fails: what goes wrong becomes an answer. `client` is told of interim answers.
@@ -52,7 +52,8 @@ pub(super) async fn answer(
     client: Option<&Rc<Client>>,
 ) -> Answered {
     let Arrival { mut parts, body, upgrade, must_switch } = arrival;
-    let mut exchange = Exchange::begin(visit.worker.pin(), &mut parts, &visit.peer);
+    // Handed on several times: as a pointer, not as the half KiB it is.
+    let mut exchange = Box::new(Exchange::begin(visit.worker.pin(), &mut parts, &visit.peer));
     let admission = if visit.worker.is_full() {
         Err(Rejection::Overloaded)
     } else if visit.is_misdirected(exchange.host()) {
@@ -73,7 +74,9 @@ pub(super) async fn answer(
             let translator = exchange.translate_request(&mut parts.headers);
             let body = ClientBody::new(body, &exchange, translator);
             let mut journey = Journey { visit, alarm, client, exchange: &mut exchange, parts, body, upgrade };
-            match journey.run().await {
+            let outcome = journey.run().await;
+            visit.worker.reuse_fields(std::mem::take(&mut journey.parts.headers));
+            match outcome {
                 Ok(((head, Answer::H1(lease)), _)) if is_switch(&head) => {
                     let protocol = journey.upgrade.take().unwrap_or(HeaderValue::from_static(""));
                     let switch = Switch { parts: head, protocol, lease, exchange };
@@ -93,7 +96,7 @@ pub(super) async fn answer(
 }
 
 /// The answer that says no.
-pub(super) fn refuse(mut exchange: Exchange, rejection: &Rejection) -> Response<Outgoing> {
+pub(super) fn refuse(mut exchange: Box<Exchange>, rejection: &Rejection) -> Response<Outgoing> {
     let (status, headers, text) = exchange.reject(rejection);
     respond(status, headers, text.into(), exchange)
 }
@@ -102,7 +105,7 @@ fn respond(
     status: http::StatusCode,
     headers: http::HeaderMap,
     body: Bytes,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
 ) -> Response<Outgoing> {
     let mut response = Response::new(Outgoing::memory(body, exchange));
     *response.status_mut() = status;
@@ -190,13 +193,13 @@ impl Journey<'_> {
             upgrade: self.upgrade.as_ref(),
         };
         instance.begin(&call, self.body.take());
-        let client = self.client;
+        let (client, worker) = (self.client, &self.visit.worker);
         let mut interim = |head: &response::Parts| {
             if let Some(client) = client {
                 client.interim(head);
             }
         };
-        match poll_fn(|cx| instance.poll_answer(cx, &mut interim)).await {
+        match poll_fn(|cx| instance.poll_answer(cx, worker, &mut interim)).await {
             Ok(head) if is_switch(&head) && !self.agrees(&head) => Err(CallFault::Broken),
             Ok(head) => Ok((head, Answer::H1(lease))),
             Err(fault) => {

@@ -174,7 +174,7 @@ async fn answer(
     let (upgrade, upgraded) = tunnel.unzip();
     let answered = match fault {
         Some(rejection) => {
-            let exchange = Exchange::unreadable(visit.worker.pin(), &visit.peer);
+            let exchange = Box::new(Exchange::unreadable(visit.worker.pin(), &visit.peer));
             Answered::Response(forward::refuse(exchange, &rejection))
         }
         None => {

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use http::HeaderMap;
 use portreeve_config::Limits;
 use tokio::sync::{mpsc, watch};
 
@@ -21,6 +22,11 @@ use crate::metrics::Refusal;
 use crate::plane::{Pinned, Plane};
 use crate::reload::Live;
 use crate::snapshot::Snapshot;
+
+/// Room for the fields of a usual message, with those that are added on the way.
+const USUAL_FIELDS: usize = 24;
+/// Maps that are kept.
+const MOST_SPARE: usize = 64;
 
 /// What a worker's thread is started with.
 pub(super) struct Seed {
@@ -46,6 +52,8 @@ pub(super) struct Worker {
     closing: Cell<Option<Manner>>,
     bells: RefCell<HashMap<u64, Rc<Bell>>>,
     next_bell: Cell<u64>,
+    /// Maps of header fields that are empty and keep their memory for the next message.
+    spare_fields: RefCell<Vec<HeaderMap>>,
     /// Bytes that buffers hold.
     held: Rc<Cell<usize>>,
     share: usize,
@@ -67,6 +75,7 @@ impl Worker {
             closing: Cell::new(None),
             bells: RefCell::default(),
             next_bell: Cell::new(0),
+            spare_fields: RefCell::default(),
             held: Rc::default(),
             share: seed.share,
             number: seed.number,
@@ -85,6 +94,21 @@ impl Worker {
             *pinned = (Arc::clone(&snapshot), pin(&self.plane, &snapshot, self.number));
         }
         Arc::clone(&pinned.1)
+    }
+
+    /// An empty map for the fields of a message.
+    pub(super) fn fields(&self) -> HeaderMap {
+        let spare = self.spare_fields.borrow_mut().pop();
+        spare.unwrap_or_else(|| HeaderMap::with_capacity(USUAL_FIELDS))
+    }
+
+    /// Takes a map back that is not needed any more. One that has grown is let go of.
+    pub(super) fn reuse_fields(&self, mut fields: HeaderMap) {
+        let mut spare = self.spare_fields.borrow_mut();
+        if spare.len() < MOST_SPARE && (1..=4 * USUAL_FIELDS).contains(&fields.capacity()) {
+            fields.clear();
+            spare.push(fields);
+        }
     }
 
     /// Connections from clients that are open.

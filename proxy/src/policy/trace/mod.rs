@@ -36,6 +36,8 @@ pub struct TraceContext {
     parent_id: Option<u64>,
     decision: Decision,
     forms: Forms,
+    /// The request had no trace field of any form: there is nothing to take away.
+    is_bare: bool,
 }
 
 impl TraceContext {
@@ -45,7 +47,9 @@ impl TraceContext {
     /// W3C Trace Context stands before single `b3`, and that before `X-B3-*`. A form that is malformed counts as
     /// not sent. `sampler` decides only where the caller did not; `default` is the form of new traces.
     pub fn from_headers(headers: &HeaderMap, sampler: &Sampler, default: Propagation) -> Self {
-        let found = Found::read(headers);
+        // Most requests have none: a look at their names is cheaper than a search for each.
+        let is_bare = !headers.keys().any(is_of_a_trace);
+        let found = if is_bare { Found::default() } else { Found::read(headers) };
         let mut forms = found.forms();
         if forms.is_empty() {
             forms = Forms::only(default);
@@ -61,6 +65,7 @@ impl TraceContext {
             parent_id: parent.map(|ids| ids.span_id),
             decision,
             forms,
+            is_bare,
         }
     }
 
@@ -76,6 +81,10 @@ impl TraceContext {
     /// `headers` are the caller's own, on their way out: a `tracestate` among them stays as it is, when the
     /// `traceparent` beside it was valid (W3C Trace Context, 4.3).
     pub fn inject(&self, headers: &mut HeaderMap) {
+        if self.is_bare && self.forms == Forms::only(Propagation::W3c) {
+            headers.insert(TRACEPARENT, w3c::traceparent(self));
+            return;
+        }
         if self.forms.w3c {
             headers.insert(TRACEPARENT, w3c::traceparent(self));
         } else {
@@ -175,6 +184,7 @@ struct CallerIds {
 }
 
 /// What each form says; none where it is absent or malformed.
+#[derive(Default)]
 struct Found {
     w3c: Option<Caller>,
     b3: Option<Caller>,
@@ -202,6 +212,11 @@ impl Found {
     fn winner(&self) -> Option<Caller> {
         self.w3c.or(self.b3).or(self.b3_multi)
     }
+}
+
+fn is_of_a_trace(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("trace") || name.starts_with("b3") || name.starts_with("x-b3-")
 }
 
 /// The value of a field that is there exactly once; a repeated one has no meaning that all would agree on.

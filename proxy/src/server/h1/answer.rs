@@ -42,6 +42,7 @@ pub(super) async fn send(
     let (parts, body) = response.into_parts();
     let framing = framing_of(&parts, &body, shape);
     write_head(client, &parts, framing, shape);
+    visit.worker.reuse_fields(parts.headers);
     *client.downloads.borrow_mut() = Rate::new(&visit.limits);
     let mut sending = Sending {
         client,

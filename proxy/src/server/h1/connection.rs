@@ -157,7 +157,11 @@ async fn read_head(client: &Client, visit: &Visit) -> Result<Option<RequestHead>
             if may_be_http2 && wire.input.len() >= PREFACE.len() {
                 return Poll::Ready(Ok(None));
             }
-            match if may_be_http2 { Ok(None) } else { head::request(&mut wire.input, &mut scan, &limits) } {
+            match if may_be_http2 {
+                Ok(None)
+            } else {
+                head::request(&mut wire.input, &mut scan, &limits, || visit.worker.fields())
+            } {
                 Ok(Some(head)) => return Poll::Ready(Ok(Some(head))),
                 Ok(None) => {}
                 Err(fault) => return Poll::Ready(Err(Some(refusal_of(fault)))),
@@ -204,7 +208,7 @@ fn refusal_of(fault: HeadFault) -> Rejection {
 
 /// Answers what cannot be read as a request.
 async fn refuse(client: &Rc<Client>, visit: &Visit, rejection: Rejection) {
-    let exchange = Exchange::unreadable(visit.worker.pin(), &visit.peer);
+    let exchange = Box::new(Exchange::unreadable(visit.worker.pin(), &visit.peer));
     let response = forward::refuse(exchange, &rejection);
     let shape = Shape { is_head: false, is_10: false, persists: false };
     let _ = send(client, visit, response, shape).await;

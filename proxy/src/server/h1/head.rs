@@ -112,6 +112,7 @@ pub(in crate::server) fn request(
     input: &mut BytesMut,
     scan: &mut Scan,
     limits: &HeadLimits,
+    fields: impl FnOnce() -> HeaderMap,
 ) -> Result<Option<RequestHead>, HeadFault> {
     // An empty line before a request is passed over (RFC 9112, 2.2), but only one.
     if !scan.has_skipped && input.starts_with(b"\r\n") {
@@ -130,7 +131,7 @@ pub(in crate::server) fn request(
         Some(length) if length > limits.bytes => Err(HeadFault::TooLarge),
         Some(length) => {
             *scan = Scan::default();
-            read_request(input.split_to(length).freeze(), limits).map(Some)
+            read_request(input.split_to(length).freeze(), limits, fields()).map(Some)
         }
         None if memchr(b'\n', input).is_none() && input.len() > limits.target + LINE_BESIDE_TARGET => {
             Err(HeadFault::TargetTooLong)
@@ -143,7 +144,7 @@ pub(in crate::server) fn request(
 /// What a request line holds beside its target, with a method of a reasonable length.
 const LINE_BESIDE_TARGET: usize = 64;
 
-fn read_request(head: Bytes, limits: &HeadLimits) -> Result<RequestHead, HeadFault> {
+fn read_request(head: Bytes, limits: &HeadLimits, taken: HeaderMap) -> Result<RequestHead, HeadFault> {
     let mut few = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
     let mut many = Vec::new();
     let fields = match few.get_mut(..limits.fields) {
@@ -172,12 +173,17 @@ fn read_request(head: Bytes, limits: &HeadLimits) -> Result<RequestHead, HeadFau
     parts.method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed("the method"))?;
     parts.uri = target_of(&parts.method, &head.slice_ref(target.as_bytes()), limits)?;
     parts.version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    parts.headers = take_fields(parsed.headers, &head, limits)?;
-    finish_request(parts)
+    parts.headers = taken;
+    let telling = take_fields(parsed.headers, &head, limits, &mut parts.headers)?;
+    finish_request(parts, telling)
 }
 
-fn finish_request(parts: request::Parts) -> Result<RequestHead, HeadFault> {
+fn finish_request(parts: request::Parts, telling: bool) -> Result<RequestHead, HeadFault> {
     let is_11 = parts.version == Version::HTTP_11;
+    if !telling {
+        let (framing, persists) = (Framing::Empty, is_11);
+        return Ok(RequestHead { persists, expects_continue: false, framing, upgrade: None, parts });
+    }
     let framing = match body_length(&parts.headers)? {
         Some(Framing::Chunked) if !is_11 => return Err(Malformed("a transfer coding in HTTP/1.0")),
         framing => framing.unwrap_or(Framing::Empty),
@@ -232,19 +238,25 @@ pub(in crate::server) fn answer(
     scan: &mut Scan,
     limits: &HeadLimits,
     is_empty: bool,
+    fields: impl FnOnce() -> HeaderMap,
 ) -> Result<Option<AnswerHead>, HeadFault> {
     match scan.end(input)? {
         Some(length) if length > limits.bytes => Err(HeadFault::TooLarge),
         Some(length) => {
             *scan = Scan::default();
-            read_answer(input.split_to(length).freeze(), limits, is_empty).map(Some)
+            read_answer(input.split_to(length).freeze(), limits, is_empty, fields()).map(Some)
         }
         None if input.len() >= limits.bytes => Err(HeadFault::TooLarge),
         None => Ok(None),
     }
 }
 
-fn read_answer(head: Bytes, limits: &HeadLimits, is_empty: bool) -> Result<AnswerHead, HeadFault> {
+fn read_answer(
+    head: Bytes,
+    limits: &HeadLimits,
+    is_empty: bool,
+    taken: HeaderMap,
+) -> Result<AnswerHead, HeadFault> {
     let mut few = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
     let fields = few.get_mut(..limits.fields.min(FIELDS_ON_STACK)).ok_or(HeadFault::TooLarge)?;
     let mut parsed = httparse::Response::new(&mut []);
@@ -262,7 +274,8 @@ fn read_answer(head: Bytes, limits: &HeadLimits, is_empty: bool) -> Result<Answe
     let mut parts = Response::new(()).into_parts().0;
     parts.status = StatusCode::from_u16(code).map_err(|_| Malformed("the status"))?;
     parts.version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    parts.headers = take_fields(parsed.headers, &head, limits)?;
+    parts.headers = taken;
+    take_fields(parsed.headers, &head, limits, &mut parts.headers)?;
     let has_none = is_empty
         || parts.status.is_informational()
         || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -278,12 +291,14 @@ fn read_answer(head: Bytes, limits: &HeadLimits, is_empty: bool) -> Result<Answe
     Ok(AnswerHead { parts, framing, persists })
 }
 
+/// Takes the fields over. Whether there is one that [`is_telling`].
 fn take_fields(
     fields: &[httparse::Header<'_>],
     head: &Bytes,
     limits: &HeadLimits,
-) -> Result<HeaderMap, HeadFault> {
-    let mut taken = HeaderMap::with_capacity(fields.len() + FIELDS_ADDED);
+    taken: &mut HeaderMap,
+) -> Result<bool, HeadFault> {
+    let mut telling = false;
     for field in fields {
         if field.name.len() + field.value.len() > limits.line {
             return Err(HeadFault::TooLarge);
@@ -294,13 +309,23 @@ fn take_fields(
             value => head.slice_ref(value),
         };
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| Malformed("a field's value"))?;
+        telling |= is_telling(&name);
         taken.append(name, value);
     }
-    Ok(taken)
+    Ok(telling)
 }
 
-/// Fields that are added on the way; room for them is asked for at once.
-const FIELDS_ADDED: usize = 6;
+/// Whether a field says something about the message or its connection; most requests have none of them.
+fn is_telling(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONNECTION
+            | header::CONTENT_LENGTH
+            | header::EXPECT
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+    )
+}
 
 /// How the fields say that the body ends, if they do (RFC 9112, 6.3): one length in plain digits, or the coding
 /// `chunked` and nothing else. Both together are what smuggling is made of.
@@ -383,7 +408,7 @@ mod tests {
     const LIMITS: HeadLimits = HeadLimits { bytes: 2048, fields: 10, line: 1024, target: 256 };
 
     fn read(text: &str) -> Result<Option<RequestHead>, HeadFault> {
-        request(&mut BytesMut::from(text), &mut Scan::default(), &LIMITS)
+        request(&mut BytesMut::from(text), &mut Scan::default(), &LIMITS, HeaderMap::new)
     }
 
     #[test]
@@ -391,9 +416,9 @@ mod tests {
         let text = "\r\nPOST /a?b=c HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\nX-Empty:\r\n\r\nrest";
         for cut in 0..text.len() - 4 {
             let (mut input, mut scan) = (BytesMut::from(&text[..cut]), Scan::default());
-            assert!(request(&mut input, &mut scan, &LIMITS).unwrap().is_none(), "{cut}");
+            assert!(request(&mut input, &mut scan, &LIMITS, HeaderMap::new).unwrap().is_none(), "{cut}");
             input.extend_from_slice(&text.as_bytes()[cut..]);
-            let head = request(&mut input, &mut scan, &LIMITS).unwrap().unwrap();
+            let head = request(&mut input, &mut scan, &LIMITS, HeaderMap::new).unwrap().unwrap();
             assert_eq!((head.parts.method, head.parts.uri.to_string()), (Method::POST, "/a?b=c".into()));
             assert_eq!((head.framing, head.persists), (Framing::Length(12), true));
             assert_eq!((&input[..], head.parts.headers.len()), (&b"rest"[..], 3));
@@ -461,7 +486,8 @@ mod tests {
             ("204 No Content\r\n", false, Framing::Empty, true),
         ] {
             let mut input = BytesMut::from(format!("HTTP/1.1 {text}\r\n").as_str());
-            let head = answer(&mut input, &mut Scan::default(), &LIMITS, is_head).unwrap().unwrap();
+            let head =
+                answer(&mut input, &mut Scan::default(), &LIMITS, is_head, HeaderMap::new).unwrap().unwrap();
             assert_eq!((head.framing, head.persists), (framing, persists), "{text}");
         }
     }

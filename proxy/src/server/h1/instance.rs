@@ -13,7 +13,7 @@ use super::encode::{self, Call};
 use super::head::{self, Framing, HeadLimits, Scan};
 use crate::server::body::{BodyEnd, RequestBody};
 use crate::server::wire::Wire;
-use crate::server::worker::Charge;
+use crate::server::worker::{Charge, Worker};
 
 /// The head of an answer may not be larger.
 const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 128, line: 32 * 1024, target: 0 };
@@ -130,6 +130,7 @@ impl Instance {
     pub(in crate::server) fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
+        worker: &Worker,
         interim: &mut dyn FnMut(&response::Parts),
     ) -> Poll<Result<response::Parts, CallFault>> {
         if !self.is_deaf
@@ -138,7 +139,9 @@ impl Instance {
             return Poll::Ready(Err(CallFault::Body(end)));
         }
         loop {
-            match head::answer(&mut self.wire.input, &mut self.scan, &LIMITS, self.is_head) {
+            match head::answer(&mut self.wire.input, &mut self.scan, &LIMITS, self.is_head, || {
+                worker.fields()
+            }) {
                 Err(_) => return Poll::Ready(Err(CallFault::Broken)),
                 Ok(Some(head)) if is_interim(head.parts.status) => {
                     self.interim += 1;
