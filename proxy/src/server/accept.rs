@@ -50,7 +50,7 @@ pub(super) fn run(seed: Seed) {
 async fn serve(mut seed: Seed) {
     let worker = Rc::new(Worker::new(&seed));
     let mut phase = seed.phase.clone();
-    tokio::task::spawn_local(Upstreams::close_idle(Rc::downgrade(&worker.upstreams)));
+    tokio::task::spawn_local(Upstreams::close_idle(Rc::downgrade(&worker)));
     // Whoever started this thread waits for it.
     let _ = seed.ready.send(Ok(()));
     let mut loops = JoinSet::new();

@@ -45,6 +45,16 @@ pub(crate) enum Stream {
     Upgraded(Box<TokioIo<Upgraded>>),
 }
 
+impl Socket {
+    /// Ready when there may be something to read.
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+}
+
 /// The same call on whatever is inside.
 macro_rules! inside {
     ($self:ident, $kind:ident, $stream:ident => $call:expr) => {

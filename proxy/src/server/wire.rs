@@ -53,6 +53,18 @@ impl Wire {
         Poll::Ready(Ok(count))
     }
 
+    /// The same for a connection that may be idle for long: there is no buffer before there is something to read.
+    pub(super) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let Stream::Plain(socket) = &self.stream {
+            ready!(socket.poll_read_ready(cx))?;
+        }
+        let read = self.poll_fill(cx);
+        if read.is_pending() {
+            self.input = BytesMut::new();
+        }
+        read
+    }
+
     /// Where small things are put that are to be written. What was put there by [`Wire::put`] must be out before.
     pub(super) fn output(&mut self) -> &mut Vec<u8> {
         debug_assert!(self.piece.is_empty() && self.tail.is_empty(), "nothing overtakes a piece");

@@ -70,7 +70,7 @@ impl Worker {
         let pinned = pin(&seed.plane, &snapshot, seed.number);
         Self {
             plane: Arc::clone(&seed.plane),
-            upstreams: Rc::new(Upstreams::new(&snapshot.limits)),
+            upstreams: Rc::default(),
             phase: seed.phase.clone(),
             closing: Cell::new(None),
             bells: RefCell::default(),

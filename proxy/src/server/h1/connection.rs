@@ -119,7 +119,8 @@ async fn await_bytes(client: &Client, visit: &Visit, since: Instant, enough: Opt
         if !wire.input.is_empty() {
             return Poll::Ready(Waited::Bytes);
         }
-        match wire.poll_fill(cx) {
+        let read = if enough.is_some() { wire.poll_fill(cx) } else { wire.poll_first(cx) };
+        match read {
             Poll::Ready(Ok(1..)) => return Poll::Ready(Waited::Bytes),
             Poll::Ready(_) => return Poll::Ready(Waited::Over),
             Poll::Pending => {}

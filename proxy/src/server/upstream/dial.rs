@@ -61,9 +61,8 @@ impl Upstreams {
         client: Ends,
     ) -> Result<Line, ConnectFault> {
         let connecting = self.open(worker, endpoint, client);
-        tokio::time::timeout(self.connect_timeout, connecting)
-            .await
-            .unwrap_or(Err(ConnectFault::TimedOut(self.connect_timeout)))
+        let limit = worker.limits().connect_timeout.get();
+        tokio::time::timeout(limit, connecting).await.unwrap_or(Err(ConnectFault::TimedOut(limit)))
     }
 
     async fn open(

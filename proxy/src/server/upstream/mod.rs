@@ -13,13 +13,13 @@ use bytes::Bytes;
 use http::response;
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
-use portreeve_config::Limits;
 
 pub(super) use dial::{ConnectFault, Line};
 use h2::Multiplexed;
 pub(super) use h2::{Call, OnThisThread};
 
 use super::h1::Instance;
+use super::worker::Worker;
 use crate::policy::balance::Endpoint;
 
 /// Idle connections a worker keeps to one instance.
@@ -32,15 +32,13 @@ const SHORTEST_ROUND: Duration = Duration::from_millis(100);
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A worker's connections to instances.
+#[derive(Default)]
 pub(super) struct Upstreams {
     /// By the endpoint's number.
     idle: RefCell<HashMap<u64, Vec<Idle>>>,
     multiplexed: RefCell<HashMap<u64, Vec<Rc<Multiplexed>>>>,
     /// Counts rounds of looking at idle connections, which is all the clock they need.
     round: Cell<u32>,
-    pause: Duration,
-    rounds_kept: u32,
-    connect_timeout: Duration,
 }
 
 struct Idle {
@@ -67,20 +65,6 @@ pub(super) enum Answer {
 }
 
 impl Upstreams {
-    pub(super) fn new(limits: &Limits) -> Self {
-        let kept = limits.upstream_idle.get();
-        let pause = (kept / 2).clamp(SHORTEST_ROUND, ROUND);
-        let rounds = kept.as_millis() / pause.as_millis();
-        Self {
-            idle: RefCell::default(),
-            multiplexed: RefCell::default(),
-            round: Cell::new(0),
-            pause,
-            rounds_kept: u32::try_from(rounds).unwrap_or(u32::MAX).max(1),
-            connect_timeout: limits.connect_timeout.get(),
-        }
-    }
-
     /// An idle connection to an instance that is still open, as far as can be known.
     pub(super) fn reuse(self: &Rc<Self>, endpoint: &Endpoint) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
@@ -99,23 +83,27 @@ impl Upstreams {
 
     /// Closes what has been idle for too long or was closed by the other side, for as long as there is a pool: a
     /// connection to an instance that is gone is never asked for again. For a task of its own.
-    pub(super) async fn close_idle(pool: Weak<Self>) {
-        while let Some(pause) = pool.upgrade().map(|pool| pool.pause) {
+    pub(super) async fn close_idle(worker: Weak<Worker>) {
+        while let Some(kept) = worker.upgrade().map(|worker| worker.limits().upstream_idle.get()) {
+            let pause = (kept / 2).clamp(SHORTEST_ROUND, ROUND);
             tokio::time::sleep(pause).await;
-            let Some(pool) = pool.upgrade() else { return };
-            let round = pool.round.get().wrapping_add(1);
-            pool.round.set(round);
-            pool.idle.borrow_mut().retain(|_, list| {
-                list.retain_mut(|idle| {
-                    round.wrapping_sub(idle.since) <= pool.rounds_kept && idle.instance.is_quiet()
-                });
-                !list.is_empty()
-            });
-            pool.multiplexed.borrow_mut().retain(|_, list| {
-                list.retain(|connection| connection.is_of_use(round, pool.rounds_kept));
-                !list.is_empty()
-            });
+            let Some(worker) = worker.upgrade() else { return };
+            let rounds = u32::try_from(kept.as_millis() / pause.as_millis()).unwrap_or(u32::MAX).max(1);
+            worker.upstreams.close_older_than(rounds);
         }
+    }
+
+    fn close_older_than(&self, rounds: u32) {
+        let round = self.round.get().wrapping_add(1);
+        self.round.set(round);
+        self.idle.borrow_mut().retain(|_, list| {
+            list.retain_mut(|idle| round.wrapping_sub(idle.since) <= rounds && idle.instance.is_quiet());
+            !list.is_empty()
+        });
+        self.multiplexed.borrow_mut().retain(|_, list| {
+            list.retain(|connection| connection.is_of_use(round, rounds));
+            !list.is_empty()
+        });
     }
 }
 
