@@ -37,7 +37,8 @@ fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item 
     lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
-/// Fields that belong to one connection and are never passed on (RFC 9110, 7.6.1).
+/// Fields that belong to one connection and are never passed on (RFC 9110, 7.6.1). `Trailer` is none of them: trailers
+/// are passed on, and some recipients want to know of them before (RFC 9110, 6.6.2).
 fn is_of_one_connection(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
@@ -48,7 +49,6 @@ fn is_of_one_connection(name: &HeaderName) -> bool {
             | "proxy-authorization"
             | "proxy-connection"
             | "te"
-            | "trailer"
             | "transfer-encoding"
             | "upgrade"
     )

@@ -97,7 +97,7 @@ fn trailers_are_wanted_by_the_very_word() {
     assert!(!wants_trailers(&HeaderMap::new(), Version::HTTP_2));
 }
 
-const OF_ONE_CONNECTION: [&str; 10] = [
+const OF_ONE_CONNECTION: [&str; 9] = [
     "connection",
     "http2-settings",
     "keep-alive",
@@ -105,7 +105,6 @@ const OF_ONE_CONNECTION: [&str; 10] = [
     "proxy-authorization",
     "proxy-connection",
     "te",
-    "trailer",
     "transfer-encoding",
     "upgrade",
 ];
