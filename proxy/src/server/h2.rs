@@ -47,7 +47,10 @@ pub(super) async fn serve(visit: Rc<Visit>, stream: Stream, first: BytesMut) {
     let watched = Watched::new(stream, first, limits.idle_frames, Rc::clone(&state.passed));
     let service = {
         let (visit, state) = (Rc::clone(&visit), Rc::clone(&state));
-        service_fn(move |request| answer(Rc::clone(&visit), Rc::clone(&state), request))
+        service_fn(move |request| {
+            state.is_spent.set(!visit.count(Instant::now()));
+            answer(Rc::clone(&visit), Rc::clone(&state), request)
+        })
     };
     let window = |size: portreeve_config::ByteSize| u32::try_from(size.get()).unwrap_or(u32::MAX >> 1);
     let connection = http2::Builder::new(OnThisThread)
@@ -79,7 +82,7 @@ pub(super) async fn serve(visit: Rc<Visit>, stream: Stream, first: BytesMut) {
                 return Poll::Ready(());
             }
         }
-        if (visit.is_closing() || patience.is_over) && ending_since.is_none() {
+        if (visit.is_closing() || patience.is_over || state.is_spent.get()) && ending_since.is_none() {
             ending_since = Some(Instant::now());
             connection.as_mut().graceful_shutdown();
             cx.waker().wake_by_ref();
@@ -99,6 +102,8 @@ struct State {
     passed: Rc<Passed>,
     /// Requests whose answers have not ended.
     open: Cell<usize>,
+    /// The connection may have no more requests.
+    is_spent: Cell<bool>,
     /// Bytes of answers that were handed over to be sent.
     handed: Cell<u64>,
 }
@@ -163,8 +168,6 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response<Sent>, Infallible> {
     let busy = Busy::begin(&state);
-    let now = Instant::now();
-    visit.count(now);
     let tunnel = request.extensions_mut().remove::<Protocol>().map(|protocol| {
         let value = HeaderValue::from_str(protocol.as_str()).ok();
         (value, hyper::upgrade::on(&mut request))

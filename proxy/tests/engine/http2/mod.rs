@@ -1,6 +1,7 @@
 //! HTTP/2 by prior knowledge, in frames made by hand: what a client may break, and what it may pile up.
 
 mod downgrade;
+mod ends;
 mod floods;
 mod plain;
 mod resets;
