@@ -8,6 +8,7 @@ mod cache;
 mod client;
 mod control;
 mod dns;
+mod ends;
 mod failures;
 mod false_answers;
 mod foreign;

@@ -112,7 +112,9 @@ async fn await_bytes(client: &Client, visit: &Visit, since: Instant, enough: Opt
         true => visit.limits.idle_timeout.get(),
         false => visit.limits.header_timeout.get(),
     };
-    let deadline = (since + patience).min(visit.until.max(since));
+    // Not its age: closing an idle connection for that would lose a request that is just being sent. Its next answer
+    // says that it ends.
+    let deadline = since + patience;
     let mut has_looked_again = false;
     poll_fn(|cx| {
         let mut wire = client.wire.borrow_mut();
