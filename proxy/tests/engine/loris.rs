@@ -20,7 +20,7 @@ const ROUNDS: usize = 3;
 const NOISE: Duration = Duration::from_millis(5);
 
 /// Both ends of each connection are in this process.
-fn raise_the_limit_of_descriptors() {
+pub(crate) fn raise_the_limit_of_descriptors() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).unwrap();

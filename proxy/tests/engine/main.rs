@@ -30,3 +30,4 @@ mod seeds;
 mod smuggling;
 mod stage;
 mod stopping;
+mod tunnels;
