@@ -151,7 +151,8 @@ impl Caller {
             }
             Speaks::Http2 => {
                 let mut builder = http2::Builder::new(TokioExecutor::new());
-                builder.timer(TokioTimer::new());
+                // Small windows: what the client holds itself is not the gateway's.
+                builder.timer(TokioTimer::new()).initial_stream_window_size(128 * 1024);
                 let (sender, connection) = limited(builder.handshake(stream)).await.unwrap();
                 tokio::spawn(connection);
                 Self::Http2(sender)
@@ -160,10 +161,17 @@ impl Caller {
     }
 
     /// Sends a request and waits for the answer's head.
-    pub(crate) async fn send(&mut self, mut request: Request<AnyBody>) -> Response<Incoming> {
+    pub(crate) async fn send(&mut self, request: Request<AnyBody>) -> Response<Incoming> {
+        self.send_to("shop.example", request).await
+    }
+
+    /// The same to a host by name.
+    pub(crate) async fn send_to(&mut self, host: &str, mut request: Request<AnyBody>) -> Response<Incoming> {
+        let path = request.uri().path().to_owned();
         match self {
             Self::Http1(sender) => {
-                request.headers_mut().insert("host", "shop.example".parse().unwrap());
+                *request.uri_mut() = path.parse().unwrap();
+                request.headers_mut().insert("host", host.parse().unwrap());
                 if request.headers().contains_key("te") {
                     request.headers_mut().insert("connection", "te".parse().unwrap());
                 }
@@ -171,7 +179,7 @@ impl Caller {
                 limited(sender.send_request(request)).await.unwrap()
             }
             Self::Http2(sender) => {
-                *request.uri_mut() = format!("http://shop.example{}", request.uri().path()).parse().unwrap();
+                *request.uri_mut() = format!("http://{host}{path}").parse().unwrap();
                 limited(sender.ready()).await.unwrap();
                 limited(sender.send_request(request)).await.unwrap()
             }
