@@ -16,7 +16,7 @@ mod kept;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{HeaderName, Method, request};
@@ -45,7 +45,6 @@ pub struct Exchange {
     client: Option<IpAddr>,
     /// What the service and the client are told; `None` where the field passes unchanged.
     request_id: Option<HeaderValue>,
-    began: SystemTime,
     clock: Instant,
     method: Method,
     target: Target,
@@ -125,7 +124,6 @@ impl Exchange {
             pinned,
             client: None,
             request_id: None,
-            began: SystemTime::now(),
             clock: Instant::now(),
             method,
             target,

@@ -66,7 +66,8 @@ pub(super) struct Attempts {
 pub(super) struct Attempt {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) trace: TraceContext,
-    pub(super) clock: Instant,
+    /// When it began, where that is recorded.
+    pub(super) clock: Option<Instant>,
 }
 
 impl Exchange {
@@ -88,7 +89,7 @@ impl Exchange {
         self.attempts.current = Some(Attempt {
             endpoint: Arc::clone(endpoint),
             trace: self.trace.child(),
-            clock: Instant::now(),
+            clock: self.sink().is_some().then(Instant::now),
         });
         Ok(Arc::clone(endpoint))
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::response;
 
@@ -36,6 +36,7 @@ impl Exchange {
             PlaneStats::count(&self.pinned.plane.stats.attempts_failed);
         }
         let Some(sink) = self.sink() else { return };
+        let begun = attempt.clock.unwrap_or(self.clock);
         let mut attributes: Attributes = vec![("http.method", self.method.as_str().to_owned().into())];
         let error = match outcome {
             Ok(head) => {
@@ -49,8 +50,8 @@ impl Exchange {
             context: attempt.trace,
             kind: SpanKind::Client,
             name: self.span_name(),
-            start: self.began + attempt.clock.saturating_duration_since(self.clock),
-            duration: attempt.clock.elapsed(),
+            start: self.began() + begun.saturating_duration_since(self.clock),
+            duration: begun.elapsed(),
             error,
             attributes,
             remote: Remote {
@@ -86,7 +87,7 @@ impl Exchange {
             context: self.trace,
             kind: SpanKind::Server,
             name: self.span_name(),
-            start: self.began,
+            start: self.began(),
             duration: took,
             error,
             attributes,
@@ -94,8 +95,14 @@ impl Exchange {
         });
     }
 
+    /// When the request's head was there, by the calendar: asked for only where something is written down.
+    fn began(&self) -> SystemTime {
+        let now = SystemTime::now();
+        now.checked_sub(self.clock.elapsed()).unwrap_or(now)
+    }
+
     /// Where spans of this request go; `None` for one that is not recorded.
-    fn sink(&self) -> Option<&dyn SpanSink> {
+    pub(super) fn sink(&self) -> Option<&dyn SpanSink> {
         self.pinned.plane.spans.as_deref().filter(|_| self.trace.is_sampled())
     }
 
@@ -129,7 +136,7 @@ impl Exchange {
         log.write(
             self.pinned.worker,
             &Line {
-                time: timestamp(self.began),
+                time: timestamp(self.began()),
                 client: self.client,
                 method: self.method.as_str(),
                 host: self.target.host(),

@@ -39,7 +39,7 @@ pub(in crate::server) async fn serve(visit: Rc<Visit>, wire: Wire) {
             Waited::Enough => continue,
             Waited::Over => return client.close().await,
         }
-        match Box::pin(serve_requests(&client, visit)).await {
+        match Box::pin(serve_requests(&client, visit, idle_since)).await {
             Next::Idle(since) => idle_since = since,
             Next::Close => return client.close().await,
             Next::Abort => return,
@@ -72,7 +72,7 @@ enum Next {
     Switch(Box<Switch>),
 }
 
-async fn serve_requests(client: &Rc<Client>, visit: &Visit) -> Next {
+async fn serve_requests(client: &Rc<Client>, visit: &Visit, mut since: Instant) -> Next {
     loop {
         let head = match read_head(client, visit).await {
             Ok(Some(head)) => head,
@@ -83,11 +83,11 @@ async fn serve_requests(client: &Rc<Client>, visit: &Visit) -> Next {
                 return Next::Close;
             }
         };
-        match one_request(client, visit, head).await {
+        match one_request(client, visit, head, since).await {
             Next::Idle(_) => client.end(),
             end => return end,
         }
-        let since = Instant::now();
+        since = Instant::now();
         match await_bytes(client, visit, since, Some(since + PARKED_AFTER)).await {
             Waited::Bytes => {}
             Waited::Enough => return Next::Idle(since),
@@ -217,10 +217,10 @@ async fn refuse(client: &Rc<Client>, visit: &Visit, rejection: Rejection) {
     let _ = send(client, visit, response, shape).await;
 }
 
-async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead) -> Next {
-    let now = Instant::now();
+/// `since` is when the connection was last looked at, which is near enough to count its age by.
+async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead, since: Instant) -> Next {
     client.begin(&head, visit);
-    let may_persist = visit.count(now) && head.persists;
+    let may_persist = visit.count(since) && head.persists;
     let shape = Shape {
         is_head: head.parts.method == Method::HEAD,
         is_10: head.parts.version == Version::HTTP_10,
@@ -248,7 +248,7 @@ async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead) -> N
                 may_persist && !ends && !visit.is_closing() && (is_under_way || client.skip_body());
             match send(client, visit, response, Shape { persists, ..shape }).await {
                 Err(Broken) => Next::Abort,
-                Ok(()) if persists && client.skip_body() => Next::Idle(now),
+                Ok(()) if persists && client.skip_body() => Next::Idle(since),
                 Ok(()) => Next::Close,
             }
         }
