@@ -133,7 +133,7 @@ impl Journey<'_> {
             let outcome = match alarm.within(deadline.min(oldest), self.attempt(&endpoint)).await {
                 Ok(outcome) => outcome?,
                 Err(Elapsed) if oldest < deadline => Err(AttemptFault::TooOld),
-                Err(Elapsed) if self.body.end() == BodyEnd::UnderWay => Err(AttemptFault::BodyLate),
+                Err(Elapsed) if self.body.end() == BodyEnd::Awaited => Err(AttemptFault::BodyLate),
                 Err(Elapsed) => Err(AttemptFault::TimedOut),
             };
             match outcome {
@@ -163,13 +163,17 @@ impl Journey<'_> {
         }
         while let Some(lease) = worker.upstreams.reuse(endpoint) {
             match self.by_connection(lease, &target).await {
-                Err(CallFault::Unsent) => {}
-                Err(CallFault::Reset) if self.is_repeatable() => {}
-                outcome => return Ok(outcome.map_err(fault_of)),
+                Err(CallFault::Unsent) if !self.body.is_lost() => {}
+                // Once: what ends every connection that it comes by would end all of them.
+                Err(CallFault::Reset) if self.is_repeatable() => break,
+                outcome => return Ok(self.fault_in(outcome)),
             }
         }
         Ok(match worker.upstreams.connect(&worker, endpoint, self.visit.ends).await {
-            Ok(Line::H1(lease)) => self.by_connection(lease, &target).await.map_err(fault_of),
+            Ok(Line::H1(lease)) => {
+                let outcome = self.by_connection(lease, &target).await;
+                self.fault_in(outcome)
+            }
             Ok(Line::H2(call)) => self.by_stream(call, endpoint, &target).await,
             Err(fault) => {
                 tracing::debug!(address = %endpoint.address, %fault, "no connection to an instance");
@@ -232,10 +236,18 @@ impl Journey<'_> {
                     BodyEnd::TooLarge => AttemptFault::BodyTooLarge,
                     BodyEnd::Broken => AttemptFault::ClientGone,
                     BodyEnd::Slow => AttemptFault::BodySlow,
-                    BodyEnd::Whole | BodyEnd::UnderWay => AttemptFault::Reset,
+                    BodyEnd::Whole | BodyEnd::UnderWay | BodyEnd::Awaited => AttemptFault::Reset,
                 },
             }),
         }
+    }
+
+    /// What the outcome of a call means for the attempt. A body of which a part is gone cannot be sent again.
+    fn fault_in(&self, outcome: Result<Given, CallFault>) -> Result<Given, AttemptFault> {
+        outcome.map_err(|fault| match fault {
+            CallFault::Unsent if self.body.is_lost() => AttemptFault::Reset,
+            fault => fault_of(fault),
+        })
     }
 
     /// The request in the form of HTTP/2 (RFC 9113, 8.3.1): the host is a part of the target.
@@ -298,6 +310,11 @@ impl ClientBody {
             self.untouched = Some(source).filter(|_| self.exists);
             self.translator = translator;
         }
+    }
+
+    /// Whether an attempt has read from it.
+    fn is_lost(&self) -> bool {
+        self.exists && self.untouched.is_none()
     }
 
     /// How far it has come.

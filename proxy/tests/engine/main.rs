@@ -10,6 +10,7 @@ mod client_certificates;
 mod control;
 mod dns;
 mod ends;
+mod endings;
 mod failures;
 mod false_answers;
 mod flow;

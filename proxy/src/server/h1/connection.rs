@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use http::{Method, Version, header};
 
 use super::answer::{Broken, Shape, send};
-use super::client::Client;
+use super::client::{Client, Upload};
 use super::head::{self, Framing, HeadFault, HeadLimits, RequestHead, Scan};
 use crate::pipeline::Exchange;
 use crate::rejection::Rejection;
@@ -228,7 +228,7 @@ async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead) -> N
     };
     let body = match head.framing {
         Framing::Empty => Source::None,
-        _ => Source::H1(Rc::clone(client)),
+        _ => Source::H1(Upload::new(client)),
     };
     let arrival = Arrival { parts: head.parts, body, upgrade: head.upgrade, must_switch: false };
     let mut answering = pin!(forward::answer(visit, &client.alarm, arrival, Some(client)));
@@ -248,8 +248,8 @@ async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead) -> N
                 may_persist && !ends && !visit.is_closing() && (is_under_way || client.skip_body());
             match send(client, visit, response, Shape { persists, ..shape }).await {
                 Err(Broken) => Next::Abort,
-                Ok(()) if persists && client.skip_body() => Next::Idle(now),
-                Ok(()) => Next::Close,
+                Ok(true) if client.skip_body() => Next::Idle(now),
+                Ok(_) => Next::Close,
             }
         }
     }
