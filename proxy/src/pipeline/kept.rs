@@ -51,8 +51,14 @@ impl Fill {
         true
     }
 
-    /// The whole body has come: the answer is kept.
+    /// The whole body has come: the answer is kept, unless less has come than was announced. Over HTTP/2 a stream that
+    /// was reset in good order looks like one that has ended.
     pub fn complete(self) {
+        let said = self.response.headers.get(header::CONTENT_LENGTH);
+        let said = said.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if said.is_some_and(|said| said != self.body.len()) {
+            return;
+        }
         let response = StoredResponse { body: self.body.freeze(), ..self.response };
         self.plane.cache.keep(&self.lookup, response);
     }

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use portreeve_config::Period;
 
 use super::alarm::Alarm;
-use super::h1::Client;
+use super::h1::Upload;
 use super::upstream::Answer;
 use crate::pipeline::{Exchange, Fill};
 use crate::plane::Pinned;
@@ -29,7 +29,7 @@ pub(super) enum Source {
     /// There is none.
     None,
     /// An HTTP/1 connection.
-    H1(Rc<Client>),
+    H1(Upload),
     /// A stream of HTTP/2.
     H2(Incoming),
 }
@@ -39,7 +39,7 @@ impl Source {
     pub(super) fn exists(&self) -> bool {
         match self {
             Self::None => false,
-            Self::H1(client) => !client.is_body_done(),
+            Self::H1(upload) => !upload.is_done(),
             Self::H2(incoming) => !incoming.is_end_stream(),
         }
     }
@@ -48,7 +48,7 @@ impl Source {
     pub(super) fn length(&self) -> Option<u64> {
         match self {
             Self::None => Some(0),
-            Self::H1(client) => client.body_left(),
+            Self::H1(upload) => upload.left(),
             Self::H2(incoming) => incoming.size_hint().exact(),
         }
     }
@@ -98,8 +98,10 @@ pub(super) enum BodyEnd {
     /// It has come whole, or there is none.
     #[default]
     Whole,
-    /// Some of it is still to come.
+    /// Some of it is still to come, and was not asked for yet.
     UnderWay,
+    /// The client is waited for.
+    Awaited,
     /// It was larger than allowed.
     TooLarge,
     /// The client sent too slowly.
@@ -133,6 +135,10 @@ impl RequestBody {
 
     fn ends(&mut self, how: BodyEnd) {
         self.has_ended = true;
+        self.comes(how);
+    }
+
+    fn comes(&self, how: BodyEnd) {
         if let Some(rules) = &self.rules {
             rules.end.set(how);
         }
@@ -145,12 +151,17 @@ impl RequestBody {
             return Poll::Ready(None);
         }
         let piece = match &mut self.source {
-            Source::None => None,
-            Source::H1(client) => ready!(client.poll_body(cx)),
-            Source::H2(incoming) => {
-                ready!(Pin::new(incoming).poll_frame(cx)).map(|frame| frame.map_err(|_| BodyEnd::Broken))
-            }
+            Source::None => Poll::Ready(None),
+            Source::H1(upload) => upload.poll(cx),
+            Source::H2(incoming) => Pin::new(incoming)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|_| BodyEnd::Broken))),
         };
+        let Poll::Ready(piece) = piece else {
+            self.comes(BodyEnd::Awaited);
+            return Poll::Pending;
+        };
+        self.comes(BodyEnd::UnderWay);
         let piece = piece.map(|frame| frame.and_then(|frame| self.taken(frame)));
         match &piece {
             Some(Ok(_)) if !self.is_whole() => {}

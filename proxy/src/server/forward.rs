@@ -30,7 +30,14 @@ pub(super) struct Arrival {
     pub(super) must_switch: bool,
 }
 
+/// Shared connections that may turn out to be dead before a new one is made.
+const STALE: usize = 3;
+
 /// What the client gets.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every one is a response, and a box would cost each of them"
+)]
 pub(super) enum Answered {
     Response(Response<Outgoing>),
     Switch(Box<Switch>),
@@ -133,7 +140,7 @@ impl Journey<'_> {
             let outcome = match alarm.within(deadline.min(oldest), self.attempt(&endpoint)).await {
                 Ok(outcome) => outcome?,
                 Err(Elapsed) if oldest < deadline => Err(AttemptFault::TooOld),
-                Err(Elapsed) if self.body.end() == BodyEnd::UnderWay => Err(AttemptFault::BodyLate),
+                Err(Elapsed) if self.body.end() == BodyEnd::Awaited => Err(AttemptFault::BodyLate),
                 Err(Elapsed) => Err(AttemptFault::TimedOut),
             };
             match outcome {
@@ -158,19 +165,29 @@ impl Journey<'_> {
     async fn attempt(&mut self, endpoint: &Arc<Endpoint>) -> Result<Result<Given, AttemptFault>, Rejection> {
         let target = self.exchange.outbound(&mut self.parts)?;
         let worker = Rc::clone(&self.visit.worker);
-        if let Some(call) = worker.upstreams.join(endpoint) {
-            return Ok(self.by_stream(call, endpoint, &target).await);
+        for call in (0..STALE).map_while(|_| worker.upstreams.join(endpoint)) {
+            match self.by_stream(call, endpoint, &target).await {
+                Err(CallFault::Unsent) if !self.body.is_lost() => {}
+                outcome => return Ok(self.fault_in(outcome)),
+            }
         }
         while let Some(lease) = worker.upstreams.reuse(endpoint) {
             match self.by_connection(lease, &target).await {
-                Err(CallFault::Unsent) => {}
-                Err(CallFault::Reset) if self.is_repeatable() => {}
-                outcome => return Ok(outcome.map_err(fault_of)),
+                Err(CallFault::Unsent) if !self.body.is_lost() => {}
+                // Once: what ends every connection that it comes by would end all of them.
+                Err(CallFault::Reset) if self.is_repeatable() => break,
+                outcome => return Ok(self.fault_in(outcome)),
             }
         }
         Ok(match worker.upstreams.connect(&worker, endpoint, self.visit.ends).await {
-            Ok(Line::H1(lease)) => self.by_connection(lease, &target).await.map_err(fault_of),
-            Ok(Line::H2(call)) => self.by_stream(call, endpoint, &target).await,
+            Ok(Line::H1(lease)) => {
+                let outcome = self.by_connection(lease, &target).await;
+                self.fault_in(outcome)
+            }
+            Ok(Line::H2(call)) => {
+                let outcome = self.by_stream(call, endpoint, &target).await;
+                self.fault_in(outcome)
+            }
             Err(fault) => {
                 tracing::debug!(address = %endpoint.address, %fault, "no connection to an instance");
                 Err(match fault {
@@ -216,8 +233,8 @@ impl Journey<'_> {
         call: Call,
         endpoint: &Endpoint,
         target: &PathAndQuery,
-    ) -> Result<Given, AttemptFault> {
-        let request = self.as_stream(endpoint, target).ok_or(AttemptFault::Broken)?;
+    ) -> Result<Given, CallFault> {
+        let request = self.as_stream(endpoint, target).ok_or(CallFault::Broken)?;
         match call.send(request).await {
             Ok(answer) => {
                 let (head, incoming) = answer.into_parts();
@@ -226,16 +243,22 @@ impl Journey<'_> {
             Err(mut error) => Err(match error.take_message() {
                 Some(unsent) => {
                     self.body.put_back(unsent.into_body());
-                    AttemptFault::NotConnected
+                    CallFault::Unsent
                 }
                 None => match self.body.end() {
-                    BodyEnd::TooLarge => AttemptFault::BodyTooLarge,
-                    BodyEnd::Broken => AttemptFault::ClientGone,
-                    BodyEnd::Slow => AttemptFault::BodySlow,
-                    BodyEnd::Whole | BodyEnd::UnderWay => AttemptFault::Reset,
+                    end @ (BodyEnd::TooLarge | BodyEnd::Broken | BodyEnd::Slow) => CallFault::Body(end),
+                    BodyEnd::Whole | BodyEnd::UnderWay | BodyEnd::Awaited => CallFault::Reset,
                 },
             }),
         }
+    }
+
+    /// What the outcome of a call means for the attempt. A body of which a part is gone cannot be sent again.
+    fn fault_in(&self, outcome: Result<Given, CallFault>) -> Result<Given, AttemptFault> {
+        outcome.map_err(|fault| match fault {
+            CallFault::Unsent if self.body.is_lost() => AttemptFault::Reset,
+            fault => fault_of(fault),
+        })
     }
 
     /// The request in the form of HTTP/2 (RFC 9113, 8.3.1): the host is a part of the target.
@@ -298,6 +321,11 @@ impl ClientBody {
             self.untouched = Some(source).filter(|_| self.exists);
             self.translator = translator;
         }
+    }
+
+    /// Whether an attempt has read from it.
+    fn is_lost(&self) -> bool {
+        self.exists && self.untouched.is_none()
     }
 
     /// How far it has come.

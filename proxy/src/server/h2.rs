@@ -87,9 +87,13 @@ pub(super) async fn serve(visit: Rc<Visit>, stream: Stream, first: BytesMut) {
             connection.as_mut().graceful_shutdown();
             cx.waker().wake_by_ref();
         }
-        // A client that does not answer the farewell has no streams to lose.
-        match ending_since.filter(|_| state.open.get() == 0) {
-            Some(since) => alarm.poll(cx, since + FAREWELL),
+        // A client that does not answer the farewell has no streams to lose, and no answer that is still to be sent.
+        match &mut ending_since {
+            Some(since) if state.is_quiet() => alarm.poll(cx, *since + FAREWELL),
+            Some(since) => {
+                *since = Instant::now();
+                Poll::Pending
+            }
             None => Poll::Pending,
         }
     })
@@ -106,6 +110,18 @@ struct State {
     is_spent: Cell<bool>,
     /// Bytes of answers that were handed over to be sent.
     handed: Cell<u64>,
+}
+
+impl State {
+    /// Whether all requests were answered, and all answers written.
+    fn is_quiet(&self) -> bool {
+        self.open.get() == 0 && self.unsent() == 0
+    }
+
+    /// Bytes of answers that were handed over and not written.
+    fn unsent(&self) -> u64 {
+        self.handed.get().saturating_sub(self.passed.data_written.get())
+    }
 }
 
 /// When a connection has been idle, slow or alive for too long.
@@ -146,7 +162,7 @@ impl Patience {
         self.is_over |= now >= visit.until || (is_idle && now >= idle_since + patience);
         // Something is there for the client, and it takes less than it must.
         let due = limits.min_rate.get().saturating_mul(window.as_secs().max(1));
-        let is_slow = due > 0 && state.handed.get() > written && written - self.data_written < due;
+        let is_slow = due > 0 && state.unsent() > 0 && written - self.data_written < due;
         self.data_written = written;
         let slow_since = match is_slow {
             true => *self.slow_since.get_or_insert(now),
@@ -199,7 +215,7 @@ async fn answer(
         Answered::Response(mut response) => {
             // It ends at this hop, and HTTP/2 has no such field (RFC 9113, 8.2.2).
             response.headers_mut().remove(header::CONNECTION);
-            response.map(|body| Sent { body: Some(body), busy: Some(busy), state })
+            response.map(|body| Sent { body: Some(body), busy: Some(busy), state, handed: 0 })
         }
         Answered::Switch(switch) => switched(visit, *switch, upgraded, busy),
     })
@@ -274,7 +290,7 @@ fn switched(
     upgraded: Option<hyper::upgrade::OnUpgrade>,
     busy: Busy,
 ) -> Response<Sent> {
-    let mut response = Response::new(Sent { body: None, busy: None, state: Rc::clone(&busy.0) });
+    let mut response = Response::new(Sent { body: None, busy: None, state: Rc::clone(&busy.0), handed: 0 });
     *response.headers_mut() = switch.parts.headers.clone();
     response.headers_mut().remove(header::SEC_WEBSOCKET_ACCEPT);
     let Some(upgraded) = upgraded else {
@@ -314,6 +330,18 @@ struct Sent {
     body: Option<Outgoing>,
     busy: Option<Busy>,
     state: Rc<State>,
+    /// Bytes of it that were handed over.
+    handed: u64,
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        // What is left of an answer that the client gave up is never written: nobody waits for that.
+        if self.body.is_some() {
+            let given_up = self.state.unsent().min(self.handed);
+            self.state.handed.set(self.state.handed.get() - given_up);
+        }
+    }
 }
 
 impl Body for Sent {
@@ -329,6 +357,7 @@ impl Body for Sent {
         if let Some(Ok(frame)) = &frame {
             let length = frame.data_ref().map_or(0, Bytes::len) as u64;
             self.state.handed.set(self.state.handed.get() + length);
+            self.handed += length;
         }
         if frame.is_none() || self.is_end_stream() {
             (self.body, self.busy) = (None, None);

@@ -32,12 +32,15 @@ pub(super) struct Wire {
     piece: Bytes,
     /// To be written last.
     tail: &'static [u8],
+    /// TLS has taken what was written, and may still hold on to some of it.
+    is_held_back: bool,
 }
 
 impl Wire {
     pub(super) fn new(stream: Stream) -> Self {
         let (input, output) = (BytesMut::new(), Vec::new());
-        Self { stream, input, step: LEAST_READ, output, written: 0, piece: Bytes::new(), tail: b"" }
+        let piece = Bytes::new();
+        Self { stream, input, step: LEAST_READ, output, written: 0, piece, tail: b"", is_held_back: false }
     }
 
     /// Reads once; 0 is the peer's end.
@@ -92,14 +95,18 @@ impl Wire {
         self.output.len() - self.written + self.piece.len() + self.tail.len()
     }
 
-    /// Whether everything was written.
+    /// Whether everything is on its way.
     pub(super) fn is_flushed(&self) -> bool {
+        self.is_written() && !self.is_held_back
+    }
+
+    fn is_written(&self) -> bool {
         self.written == self.output.len() && self.piece.is_empty() && self.tail.is_empty()
     }
 
     /// Writes all there is; ready when it is out.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.is_flushed() {
+        while !self.is_written() {
             let rest = &self.output[self.written..];
             let count = if self.piece.is_empty() && self.tail.is_empty() {
                 ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?
@@ -110,9 +117,14 @@ impl Wire {
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.is_held_back = true;
             self.advance(count);
         }
-        Pin::new(&mut self.stream).poll_flush(cx)
+        if self.is_held_back {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.is_held_back = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn advance(&mut self, count: usize) {
@@ -151,7 +163,7 @@ impl Wire {
         if self.input.is_empty() {
             self.input = BytesMut::new();
         }
-        if self.is_flushed() {
+        if self.is_written() {
             self.output = Vec::new();
             self.written = 0;
         }

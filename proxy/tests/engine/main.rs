@@ -9,6 +9,7 @@ mod client;
 mod client_certificates;
 mod control;
 mod dns;
+mod endings;
 mod ends;
 mod failures;
 mod false_answers;

@@ -29,7 +29,8 @@ pub(super) struct Shape {
 #[derive(Debug)]
 pub(super) struct Broken;
 
-/// Sends an answer to its end.
+/// Sends an answer to its end. Whether another may follow it: an answer of unknown length to a client of HTTP/1.0 ends
+/// with its connection.
 ///
 /// # Errors
 /// [`Broken`]: the connection must end so that the client sees it.
@@ -38,9 +39,10 @@ pub(super) async fn send(
     visit: &Visit,
     response: Response<Outgoing>,
     shape: Shape,
-) -> Result<(), Broken> {
+) -> Result<bool, Broken> {
     let (parts, body) = response.into_parts();
     let framing = framing_of(&parts, &body, shape);
+    let shape = Shape { persists: shape.persists && framing != Framing::Close, ..shape };
     write_head(client, &parts, framing, shape);
     visit.worker.reuse_fields(parts.headers);
     *client.downloads.borrow_mut() = Rate::new(&visit.limits);
@@ -54,14 +56,14 @@ pub(super) async fn send(
         },
         is_broken: false,
     };
-    poll_fn(|cx| sending.poll(cx)).await
+    poll_fn(|cx| sending.poll(cx)).await.map(|()| shape.persists)
 }
 
 fn write_head(client: &Client, parts: &response::Parts, framing: Framing, shape: Shape) {
     let mut wire = client.wire.borrow_mut();
     let out = wire.output();
     encode::answer(out, parts.status, &parts.headers, framing);
-    match (shape.persists && framing != Framing::Close, shape.is_10) {
+    match (shape.persists, shape.is_10) {
         (true, true) => encode::write_field(out, b"connection", b"keep-alive"),
         (false, false) => encode::write_field(out, b"connection", b"close"),
         _ => {}
@@ -157,6 +159,8 @@ impl Sending<'_> {
 
     fn end(&mut self, trailers: Option<&http::HeaderMap>) {
         encode::end(&mut self.client.wire.borrow_mut(), self.framing, trailers);
+        // Whatever follows would be taken for what was announced and has not come.
+        self.is_broken |= matches!(self.framing, Framing::Length(_)) && self.left > 0;
         self.body = None;
     }
 }

@@ -3,7 +3,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use http_body::Frame;
 use super::chunks::{Decoder, Piece};
 use super::encode;
 use super::head::{Framing, RequestHead};
+use crate::policy::headers;
 use crate::server::alarm::Alarm;
 use crate::server::body::BodyEnd;
 use crate::server::rate::Rate;
@@ -26,11 +28,16 @@ const UNWANTED: usize = 256 * 1024;
 /// How long that may take.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 
-/// A client's connection. Used by one task at a time, which is the one that is woken.
+/// A client's connection. Its own task uses it, and so does whoever reads a request's body: where the instance speaks
+/// HTTP/2 that is another task.
 pub(in crate::server) struct Client {
     pub(super) wire: RefCell<Wire>,
     pub(super) alarm: Alarm,
     body: RefCell<Decoder>,
+    /// The body's reader. A reader of another one is told that its body has broken off.
+    upload: Cell<u64>,
+    /// The connection's task, where it has to look after the client once the body was read.
+    awaits_body: RefCell<Option<Waker>>,
     /// The client waits for a word before it sends its body (RFC 9110, 10.1.1).
     waits: Cell<bool>,
     understands_interim: Cell<bool>,
@@ -45,6 +52,8 @@ impl Client {
             wire: RefCell::new(wire),
             alarm: Alarm::default(),
             body: RefCell::new(Decoder::Done),
+            upload: Cell::new(0),
+            awaits_body: RefCell::default(),
             waits: Cell::new(false),
             understands_interim: Cell::new(false),
             uploads: RefCell::new(Rate::new(&visit.limits)),
@@ -64,21 +73,17 @@ impl Client {
         }
     }
 
-    /// How many bytes of the body are still to come, where that is known.
-    pub(in crate::server) fn body_left(&self) -> Option<u64> {
-        self.body.borrow().left()
-    }
-
-    /// Whether the request's body was read to its end.
-    pub(in crate::server) fn is_body_done(&self) -> bool {
+    fn is_body_done(&self) -> bool {
         self.body.borrow().is_done()
     }
 
+    /// Whoever still reads the body reads no more of it.
+    fn end_upload(&self) {
+        self.upload.set(self.upload.get() + 1);
+    }
+
     /// The next piece of the request's body.
-    pub(in crate::server) fn poll_body(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
+    fn poll_body(&self, cx: &mut Context<'_>, alarm: &Alarm) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
         let (mut wire, mut body) = (self.wire.borrow_mut(), self.body.borrow_mut());
         loop {
             match body.next(&mut wire.input) {
@@ -108,7 +113,7 @@ impl Client {
                     self.charge.set(wire.held());
                 }
                 Poll::Pending => {
-                    ready!(self.uploads.borrow_mut().poll_too_slow(cx, &self.alarm));
+                    ready!(self.uploads.borrow_mut().poll_too_slow(cx, alarm));
                     *body = Decoder::Failed;
                     return Poll::Ready(Some(Err(BodyEnd::Slow)));
                 }
@@ -121,8 +126,10 @@ impl Client {
         let mut wire = self.wire.borrow_mut();
         // A client that takes nothing gets no more of them.
         if self.understands_interim.get() && wire.has_room() {
+            let mut fields = answer.headers.clone();
+            headers::remove_hop_by_hop(&mut fields, |_| false);
             let out = wire.output();
-            encode::answer(out, answer.status, &answer.headers, Framing::Empty);
+            encode::answer(out, answer.status, &fields, Framing::Empty);
             out.extend_from_slice(b"\r\n");
         }
     }
@@ -134,11 +141,15 @@ impl Client {
         if !wire.is_flushed() && matches!(wire.poll_flush(cx), Poll::Ready(Err(_))) {
             return Poll::Ready(());
         }
-        // Before the body has ended its reader notices.
-        while self.is_body_done() && wire.input.len() < READ_AHEAD {
+        if !self.is_body_done() {
+            // Its reader notices; when it has ended, this task does.
+            *self.awaits_body.borrow_mut() = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        while wire.input.len() < READ_AHEAD {
             match ready!(wire.poll_fill(cx)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
-                Ok(_) => {}
+                Ok(_) => self.charge.set(wire.held()),
             }
         }
         Poll::Pending
@@ -146,6 +157,7 @@ impl Client {
 
     /// Reads over what has come of a body that nobody wants. Whether that was all of it.
     pub(super) fn skip_body(&self) -> bool {
+        self.end_upload();
         let (mut wire, mut body) = (self.wire.borrow_mut(), self.body.borrow_mut());
         // A client that was not told to go on sends nothing, or everything: both cannot be right.
         if self.waits.take() {
@@ -179,16 +191,24 @@ impl Client {
         self.wire.into_inner()
     }
 
+    /// What the client sends is no request: nothing more of it is read as one.
+    pub(super) fn refuse(&self) {
+        *self.body.borrow_mut() = Decoder::Failed;
+    }
+
     /// Ends the connection so that the client gets all that was written: closing while it still sends would take the
     /// answer back (RFC 9112, 9.6).
     pub(super) async fn close(&self) {
+        self.end_upload();
         let deadline = std::time::Instant::now() + LINGER;
         let ending = std::future::poll_fn(|cx| {
             let mut wire = self.wire.borrow_mut();
             ready!(wire.poll_flush(cx))?;
             wire.poll_shutdown(cx)
         });
-        if !matches!(self.alarm.within(deadline, ending).await, Ok(Ok(()))) || self.is_body_done() {
+        let is_told = matches!(self.alarm.within(deadline, ending).await, Ok(Ok(())));
+        let is_done = self.is_body_done() && self.wire.borrow().input.is_empty();
+        if !is_told || is_done {
             return;
         }
         let mut unwanted = 0;
@@ -205,5 +225,52 @@ impl Client {
         });
         // However it ends, it ends now.
         let _ = self.alarm.within(deadline, reading).await;
+    }
+}
+
+/// The body of one request, as it comes in by a client's connection.
+pub(in crate::server) struct Upload {
+    client: Rc<Client>,
+    number: u64,
+    /// Of the task that reads.
+    alarm: Alarm,
+}
+
+impl Upload {
+    /// The body of the request that is under way.
+    pub(super) fn new(client: &Rc<Client>) -> Self {
+        Self { client: Rc::clone(client), number: client.upload.get(), alarm: Alarm::default() }
+    }
+
+    fn is_over(&self) -> bool {
+        self.client.upload.get() != self.number
+    }
+
+    /// How many bytes of the body are still to come, where that is known.
+    pub(in crate::server) fn left(&self) -> Option<u64> {
+        self.client.body.borrow().left().filter(|_| !self.is_over())
+    }
+
+    /// Whether the body was read to its end.
+    pub(in crate::server) fn is_done(&self) -> bool {
+        !self.is_over() && self.client.is_body_done()
+    }
+
+    /// The next piece of the body.
+    pub(in crate::server) fn poll(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
+        if self.is_over() {
+            return Poll::Ready(Some(Err(BodyEnd::Broken)));
+        }
+        let piece = ready!(self.client.poll_body(cx, &self.alarm));
+        if self.client.is_body_done()
+            && let Some(waker) = self.client.awaits_body.take()
+            && !waker.will_wake(cx.waker())
+        {
+            waker.wake();
+        }
+        Poll::Ready(piece)
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use http::{Method, Version, header};
 
 use super::answer::{Broken, Shape, send};
-use super::client::Client;
+use super::client::{Client, Upload};
 use super::head::{self, Framing, HeadFault, HeadLimits, RequestHead, Scan};
 use crate::pipeline::Exchange;
 use crate::rejection::Rejection;
@@ -79,6 +79,7 @@ async fn serve_requests(client: &Rc<Client>, visit: &Visit, mut since: Instant) 
             Ok(None) => return Next::Http2,
             Err(None) => return Next::Abort,
             Err(Some(rejection)) => {
+                client.refuse();
                 refuse(client, visit, rejection).await;
                 return Next::Close;
             }
@@ -228,7 +229,7 @@ async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead, sinc
     };
     let body = match head.framing {
         Framing::Empty => Source::None,
-        _ => Source::H1(Rc::clone(client)),
+        _ => Source::H1(Upload::new(client)),
     };
     let arrival = Arrival { parts: head.parts, body, upgrade: head.upgrade, must_switch: false };
     let mut answering = pin!(forward::answer(visit, &client.alarm, arrival, Some(client)));
@@ -248,8 +249,8 @@ async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead, sinc
                 may_persist && !ends && !visit.is_closing() && (is_under_way || client.skip_body());
             match send(client, visit, response, Shape { persists, ..shape }).await {
                 Err(Broken) => Next::Abort,
-                Ok(()) if persists && client.skip_body() => Next::Idle(since),
-                Ok(()) => Next::Close,
+                Ok(true) if client.skip_body() => Next::Idle(since),
+                Ok(_) => Next::Close,
             }
         }
     }

@@ -46,7 +46,8 @@ pub(in crate::server) fn request(out: &mut Vec<u8>, call: &Call<'_>, framing: Fr
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes an answer's head without its end; [`Framing::Empty`] keeps the length that stands there (an answer to HEAD).
+/// Writes an answer's head without its end; [`Framing::Empty`] keeps the length that stands there (an answer to HEAD),
+/// unless none may stand there (RFC 9110, 8.6).
 pub(in crate::server) fn answer(out: &mut Vec<u8>, status: StatusCode, fields: &HeaderMap, framing: Framing) {
     // The own version, also to a client of 1.0 (RFC 9110, 6.2).
     out.extend_from_slice(b"HTTP/1.1 ");
@@ -56,6 +57,7 @@ pub(in crate::server) fn answer(out: &mut Vec<u8>, status: StatusCode, fields: &
     out.extend_from_slice(b"\r\n");
     write_fields(out, fields);
     match (framing, fields.get(header::CONTENT_LENGTH)) {
+        (Framing::Empty, Some(_)) if status.is_informational() || status == StatusCode::NO_CONTENT => {}
         (Framing::Empty, Some(length)) => write_field(out, b"content-length", length.as_bytes()),
         _ => end_of_body(out, framing),
     }

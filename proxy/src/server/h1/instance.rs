@@ -107,8 +107,11 @@ impl Instance {
             if self.wire.is_flushed() {
                 return if self.body.is_none() { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
-            match ready!(self.wire.poll_flush(cx)) {
-                Ok(()) => self.has_sent = true,
+            let before = self.wire.pending();
+            let flushed = self.wire.poll_flush(cx);
+            self.has_sent |= self.wire.pending() < before;
+            match ready!(flushed) {
+                Ok(()) => {}
                 Err(_) => {
                     // An answer that came before the instance stopped listening still counts.
                     self.is_deaf = true;

@@ -10,7 +10,7 @@ mod encode;
 mod head;
 mod instance;
 
-pub(super) use client::Client;
+pub(super) use client::{Client, Upload};
 pub(super) use connection::serve;
 pub(super) use encode::{Call, write_switch};
 pub(super) use instance::{CallFault, Instance};

@@ -6,7 +6,7 @@ mod floods;
 mod plain;
 mod resets;
 mod stuck;
-mod wire;
+pub(crate) mod wire;
 
 use portreeve_proxy::Gateway;
 use serde_json::{Value, json};
