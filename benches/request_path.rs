@@ -151,7 +151,7 @@ fn forward(pinned: &Arc<Pinned>, mut head: request::Parts) -> u16 {
     let mut exchange = Exchange::begin(Arc::clone(pinned), &mut head, &PEER);
     assert!(matches!(at_once(exchange.admit(&mut head, Some(0))), Ok(Admission::Forward)));
     exchange.choose().expect("an instance");
-    black_box(exchange.outbound(&head, ()).expect("a request"));
+    black_box(exchange.outbound(&mut head).expect("a target"));
     let mut answer = answer();
     assert!(matches!(exchange.judge(Ok(&answer), false), Verdict::Deliver));
     if let Some(mut fill) = exchange.inbound(&head.headers, &mut answer) {
