@@ -194,7 +194,7 @@ async fn ten_restarts_in_a_row_lose_no_request() {
     }
     load.stop.store(true, Ordering::Relaxed);
     clients.join_all().await;
-    let failures = load.failures.lock().unwrap();
+    let failures = std::mem::take(&mut *load.failures.lock().unwrap());
     assert!(
         failures.is_empty(),
         "{} failed: {:?}\n{}",

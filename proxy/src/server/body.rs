@@ -11,11 +11,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use portreeve_config::Period;
 
 use super::alarm::Alarm;
 use super::h1::Upload;
+use super::received::Received;
 use super::upstream::Answer;
 use crate::pipeline::{Exchange, Fill};
 use crate::plane::Pinned;
@@ -31,7 +31,7 @@ pub(super) enum Source {
     /// An HTTP/1 connection.
     H1(Upload),
     /// A stream of HTTP/2.
-    H2(Incoming),
+    H2(Rc<Received>),
 }
 
 impl Source {
@@ -40,7 +40,7 @@ impl Source {
         match self {
             Self::None => false,
             Self::H1(upload) => !upload.is_done(),
-            Self::H2(incoming) => !incoming.is_end_stream(),
+            Self::H2(received) => !received.is_end_stream(),
         }
     }
 
@@ -49,7 +49,7 @@ impl Source {
         match self {
             Self::None => Some(0),
             Self::H1(upload) => upload.left(),
-            Self::H2(incoming) => incoming.size_hint().exact(),
+            Self::H2(received) => received.left(),
         }
     }
 }
@@ -153,9 +153,9 @@ impl RequestBody {
         let piece = match &mut self.source {
             Source::None => Poll::Ready(None),
             Source::H1(upload) => upload.poll(cx),
-            Source::H2(incoming) => Pin::new(incoming)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(|_| BodyEnd::Broken))),
+            Source::H2(received) => {
+                received.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| BodyEnd::Broken)))
+            }
         };
         let Poll::Ready(piece) = piece else {
             self.comes(BodyEnd::Awaited);

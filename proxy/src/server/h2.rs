@@ -27,6 +27,7 @@ use super::alarm::Alarm;
 use super::body::{Outgoing, Source};
 use super::forward::{self, Answered, Arrival, Switch};
 use super::frames::{Passed, Watched};
+use super::received::Received;
 use super::stream::Stream;
 use super::tunnel;
 use super::upstream::OnThisThread;
@@ -189,6 +190,7 @@ async fn answer(
         (value, hyper::upgrade::on(&mut request))
     });
     let (mut parts, incoming) = request.into_parts();
+    let received = Received::new(incoming);
     let fault = normalise(&mut parts).err().or_else(|| beyond_limits(&parts, &visit));
     let (upgrade, upgraded) = tunnel.unzip();
     let answered = match fault {
@@ -197,12 +199,11 @@ async fn answer(
             Answered::Response(forward::refuse(exchange, &rejection))
         }
         None => {
-            let body = if upgraded.is_some() || incoming.is_end_stream() {
-                Source::None
-            } else {
-                Source::H2(incoming)
-            };
             let must_switch = upgraded.is_some();
+            let body = match &received {
+                Some(received) if !must_switch => Source::H2(Rc::clone(received)),
+                _ => Source::None,
+            };
             if must_switch {
                 as_handshake(&mut parts);
             }
@@ -215,6 +216,7 @@ async fn answer(
         Answered::Response(mut response) => {
             // It ends at this hop, and HTTP/2 has no such field (RFC 9113, 8.2.2).
             response.headers_mut().remove(header::CONNECTION);
+            received.into_iter().for_each(Received::let_go);
             response.map(|body| Sent { body: Some(body), busy: Some(busy), state, handed: 0 })
         }
         Answered::Switch(switch) => switched(visit, *switch, upgraded, busy),

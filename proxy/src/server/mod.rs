@@ -18,6 +18,7 @@ mod listener;
 mod passthrough;
 pub mod proxy_protocol;
 mod rate;
+mod received;
 pub(crate) mod stream;
 mod systemd;
 mod tunnel;

@@ -228,12 +228,11 @@ mod tests {
 
     use super::*;
 
-    /// Reads a body that comes in two parts; its data, its trailers, and what was left.
-    fn read(
-        framing: Framing,
-        text: &[u8],
-        cut: usize,
-    ) -> Result<(Vec<u8>, Option<HeaderMap>, Vec<u8>), BodyFault> {
+    /// A body's data, its trailers, and what was left.
+    type Read = (Vec<u8>, Option<HeaderMap>, Vec<u8>);
+
+    /// Reads a body that comes in two parts.
+    fn read(framing: Framing, text: &[u8], cut: usize) -> Result<Read, BodyFault> {
         let (mut decoder, mut input) = (Decoder::from(framing), BytesMut::from(&text[..cut]));
         let (mut data, mut fields, mut more) = (Vec::new(), None, Some(&text[cut..]));
         loop {

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::sync::Notify;
 
-use super::wire::{ACK, DATA, END_STREAM, GOAWAY, HEADERS, PING, Wire, frame, whole};
+use super::wire::{
+    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, Wire, frame, request, whole,
+};
 use super::{gateway_with, origin};
 use crate::client::{limited, until};
 use crate::origin::{Origin, Reply, ok};
@@ -109,4 +111,44 @@ async fn a_client_that_does_not_hear_goaway_is_let_go() {
     assert_eq!((seen.codes.first(), seen.answers.len()), (Some(&0), 1), "{seen:?}");
     assert!(began.elapsed() >= Duration::from_millis(400), "it was not idle yet");
     gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_answer_before_the_body_does_not_break_the_stream_at_once() {
+    let origin = origin().await;
+    let mut settings = crate::stage::config(&[&origin], json!([]));
+    settings["routes"] = json!([{"name": "one", "match": {"path": "/one"}, "service": "s"}]);
+    let gateway = crate::stage::start(settings).await;
+    let mut wire = Wire::connect(gateway.local_addrs().listen).await;
+    // The body comes when the answer is there already.
+    wire.send(frame(HEADERS, END_HEADERS, 1, &request("POST", "/nowhere"))).await;
+    until_end_of(&mut wire, 1).await;
+    wire.send([frame(DATA, END_STREAM, 1, b"late"), frame(PING, 0, 0, b"all done")].concat()).await;
+    while let Some(received) = wire.next().await {
+        assert_ne!(received.kind, RST_STREAM, "a client that is about to send loses the answer");
+        if received.kind == PING && received.payload == b"all done" {
+            break;
+        }
+    }
+    // A body that never ends is given up, as no fault of anybody's.
+    wire.send(frame(HEADERS, END_HEADERS, 3, &request("POST", "/nowhere"))).await;
+    until_end_of(&mut wire, 3).await;
+    let reset = loop {
+        let received = wire.next().await.expect("the connection ended");
+        if received.kind == RST_STREAM {
+            break received;
+        }
+    };
+    assert_eq!((reset.stream, reset.payload), (3, vec![0; 4]));
+    gateway.shutdown().await;
+}
+
+async fn until_end_of(wire: &mut Wire, stream: u32) {
+    while let Some(received) = wire.next().await {
+        assert_ne!(received.kind, RST_STREAM);
+        if received.stream == stream && received.flags & END_STREAM != 0 {
+            return;
+        }
+    }
+    panic!("the connection ended without an answer");
 }
