@@ -12,7 +12,7 @@ pub struct Limits {
     /// All header fields of a request together with its request line; 431 beyond it. Fields of HTTP/2 are counted as
     /// RFC 9113 (6.5.2) does: 32 bytes more for each.
     pub header_bytes: ByteSize,
-    /// The number of header fields of a request, and of trailers; 431 beyond it.
+    /// The number of header fields of a request; 431 beyond it. Trailers have limits of their own: 32 fields, 8 KiB.
     pub header_count: usize,
     /// One header field, name and value; 431 beyond it.
     pub header_line: ByteSize,
@@ -24,8 +24,9 @@ pub struct Limits {
     pub header_timeout: Period,
     /// How long a client's connection may be idle between two requests, and a tunnel (WebSocket) in both directions.
     pub idle_timeout: Period,
-    /// The least bytes a second that a client must send of a request's body, and take of an answer, as long as it is
-    /// the client that is waited for; 408, or the end of the connection. Measured over `rate_window`.
+    /// The least bytes a second that a client must send of a request's body (in HTTP/1; calls of HTTP/2 may rest), and
+    /// take of an answer, as long as it is the client that is waited for; 408, or the end of the connection. Measured
+    /// over `rate_window`; 0 asks for nothing.
     pub min_rate: ByteSize,
     /// Over how long `min_rate` is measured; the first measure is due when this has passed.
     pub rate_window: Period,
@@ -44,7 +45,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections at one time from one client address (an IPv6 /64 counts as one). Unix sockets are not counted.
     pub connections_per_client: usize,
-    /// Memory for data on its way, over all workers; new requests get 503 with `Retry-After` beyond it.
+    /// Memory for data on its way, an equal share of it for each worker; new requests get 503 with `Retry-After` beyond
+    /// it. What HTTP/2 holds is bounded by its windows and not counted here.
     pub buffers: ByteSize,
     /// HTTP/2.
     pub http2: Http2Limits,
@@ -98,7 +100,7 @@ pub struct Http2Limits {
     /// Streams that were reset because of a client's own faults in a connection's life (MadeYouReset, CVE-2025-8671).
     pub faulty_streams: usize,
     /// Frames that carry nothing forward (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM, empty DATA and
-    /// CONTINUATION) in ten seconds, beside one for each frame that does.
+    /// CONTINUATION) in ten seconds, beside one for each frame that does and for each 512 bytes sent to the client.
     pub idle_frames: u32,
     /// A PING is sent when a connection with open streams was silent for this long; one that does not answer for as
     /// long again is closed.

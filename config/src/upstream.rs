@@ -22,8 +22,8 @@ pub struct ServiceConfig {
     /// TLS towards its instances; plain text when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<UpstreamTls>,
-    /// Begin each connection with a PROXY header that names the client. Such a connection carries one client's
-    /// requests only and is not kept for others.
+    /// Begin each connection with a PROXY header that names the client. Such a connection carries one request and is
+    /// not kept for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyVersion>,
 }

@@ -124,7 +124,7 @@ impl Gateway {
     /// Puts another configuration in force: its listeners, limits, routes, fixed services, `dns` and `auth`. Listeners that
     /// are new open, those that are gone close and their connections come to an end, the others stay untouched.
     /// Everything else in it (`admin`, `workers`, `control_plane`, `state_dir`, `handover`, `tracing`, `access_log`,
-    /// `cache`) takes effect at the next start.
+    /// `cache`, `trusted_proxies`, `duplicate_slashes`, `auth.realm`) takes effect at the next start.
     ///
     /// # Errors
     /// Every fault, also an address that is in use; nothing has changed then.

@@ -255,13 +255,20 @@ fn examples_in_comments_and_documents_are_sound() {
     let file = std::fs::read_to_string(format!("{root}/config/gateway.yaml")).unwrap();
     let (introduction, rest) = file.split_once("kind: gateway").unwrap();
     assert!(introduction.contains("portreeve check"));
-    let document = std::fs::read_to_string(format!("{root}/docs/configuration.md")).unwrap();
-    let (_, block) = document.split_once("```yaml\n").unwrap();
-    let (block, _) = block.split_once("```").unwrap();
     let example = commented_yaml(rest);
     assert!(example.contains("listeners:") && example.contains("routes:"), "{example}");
-    for text in [block, &example] {
-        load_document("file.yaml", &format!("kind: gateway\n{text}"))
-            .unwrap_or_else(|error| panic!("{error}"));
+    let mut examples = vec![format!("kind: gateway\n{example}")];
+    for (document, least) in [("README.md", 1), ("docs/configuration.md", 1), ("docs/gateway.md", 7)] {
+        let text = std::fs::read_to_string(format!("{root}/{document}")).unwrap();
+        let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```"));
+        let before = examples.len();
+        examples.extend(blocks.map(|(block, _)| match block.starts_with("kind:") {
+            true => block.to_owned(),
+            false => format!("kind: gateway\n{block}"),
+        }));
+        assert!(examples.len() >= before + least, "{document}");
+    }
+    for text in examples {
+        load_document("file.yaml", &text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     }
 }

@@ -68,6 +68,14 @@ impl Changes {
 
 /// Names the settings that differ and that only a start reads.
 fn say_what_waits(started: &GatewayConfig, new: &GatewayConfig) {
+    let waiting = what_waits(started, new);
+    if !waiting.is_empty() {
+        tracing::warn!(settings = waiting.join(", "), "changed, and in force from the next start on");
+    }
+}
+
+fn what_waits(started: &GatewayConfig, new: &GatewayConfig) -> Vec<&'static str> {
+    let realm = |config: &GatewayConfig| config.auth.as_ref().map(|auth| auth.realm.clone());
     let differ = [
         ("admin", started.admin != new.admin),
         ("workers", started.workers != new.workers),
@@ -77,12 +85,11 @@ fn say_what_waits(started: &GatewayConfig, new: &GatewayConfig) {
         ("tracing", started.tracing != new.tracing),
         ("access_log", started.access_log != new.access_log),
         ("cache", started.cache != new.cache),
+        ("trusted_proxies", started.trusted_proxies != new.trusted_proxies),
+        ("duplicate_slashes", started.duplicate_slashes != new.duplicate_slashes),
+        ("auth.realm", realm(started) != realm(new)),
     ];
-    let waiting: Vec<&str> =
-        differ.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect();
-    if !waiting.is_empty() {
-        tracing::warn!(settings = waiting.join(", "), "changed, and in force from the next start on");
-    }
+    differ.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
 
 /// What is changed in every configuration that a file holds, such as an address from the command line.
@@ -128,5 +135,28 @@ impl Followed {
         if self.changes.apply(config).await.is_ok() {
             tracing::info!(path = %path.display(), "the changed file is in force");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_only_a_start_reads_is_named() {
+        let config = |written: serde_json::Value| serde_json::from_value::<GatewayConfig>(written).unwrap();
+        let started = config(serde_json::json!({}));
+        let new = config(serde_json::json!({
+            "workers": 2,
+            "trusted_proxies": ["10.0.0.0/8"],
+            "duplicate_slashes": "merge",
+            "auth": {"providers": [], "realm": "shop"},
+            "limits": {"idle_timeout": "5s"},
+        }));
+        let names = ["workers", "trusted_proxies", "duplicate_slashes", "auth.realm"];
+        assert_eq!(what_waits(&started, &new), names);
+        assert!(what_waits(&new, &new).is_empty());
     }
 }
