@@ -7,11 +7,12 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
-use portreeve_config::{AuthConfig, Document, DuplicateSlashes, Propagation};
+use portreeve_config::{AuthConfig, Document, DuplicateSlashes, Propagation, ProxyVersion};
 use portreeve_proxy::client::FetchError;
 use portreeve_proxy::policy::auth::{Authenticator, KeyFetch, KeySources};
 use portreeve_proxy::policy::path;
 use portreeve_proxy::policy::trace::{Sampler, TraceContext};
+use portreeve_proxy::server::proxy_protocol::{self, Header, Parsed};
 use portreeve_proxy::target::Target;
 
 /// A function that takes any bytes and panics when something does not hold.
@@ -19,7 +20,7 @@ pub(crate) type Case = fn(&[u8]);
 
 /// Every case, by the name of its folder of seeds.
 pub(crate) const ALL: &[(&str, Case)] =
-    &[("target", target), ("config", config), ("token", token), ("trace", trace)];
+    &[("target", target), ("config", config), ("token", token), ("trace", trace), ("proxy_protocol", proxy_protocol)];
 
 /// Lines: a request's target, then header fields. What is taken has one reading, and reading it again changes nothing.
 pub(crate) fn target(bytes: &[u8]) {
@@ -151,4 +152,34 @@ pub(crate) fn trace(bytes: &[u8]) {
         (child.is_sampled(), Some(child.span_id())),
         "{passed:?}"
     );
+}
+
+/// The begin of a connection from a balancer: no verdict is taken back when more comes, a header never takes bytes of
+/// the client, and what it says can be written and read again.
+pub(crate) fn proxy_protocol(bytes: &[u8]) {
+    let whole = proxy_protocol::parse(bytes);
+    for end in 0..bytes.len() {
+        match (proxy_protocol::parse(&bytes[..end]), whole) {
+            (Parsed::NeedMore(more), Parsed::Done { length, .. }) => {
+                assert!(more > 0 && end + more <= length, "{end} + {more} of {length}");
+            }
+            (Parsed::NeedMore(more), _) => assert!(more > 0),
+            (early, whole) => assert_eq!(early, whole, "after {end}"),
+        }
+    }
+    let Parsed::Done { length, header } = whole else { return };
+    assert!(length <= bytes.len());
+    let Header::Proxied { source, destination } = header else { return };
+    for version in [ProxyVersion::V1, ProxyVersion::V2] {
+        let written = proxy_protocol::write(version, Some(source), Some(destination));
+        let Parsed::Done { length, header: Header::Proxied { source: from, destination: to } } =
+            proxy_protocol::parse(&written)
+        else {
+            panic!("what was written is no header: {}", written.escape_ascii());
+        };
+        // An IPv4 address in its IPv6 form is the same one.
+        let plain = |address: std::net::SocketAddr| (address.ip().to_canonical(), address.port());
+        assert_eq!((plain(from), plain(to)), (plain(source), plain(destination)));
+        assert_eq!(length, written.len());
+    }
 }

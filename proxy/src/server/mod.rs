@@ -12,6 +12,9 @@ mod doors;
 mod entrance;
 mod forward;
 mod frames;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod h1;
 mod h2;
 mod listener;

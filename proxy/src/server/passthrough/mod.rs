@@ -1,6 +1,8 @@
 //! Connections that are not HTTP: where one goes is decided by the name its TLS greeting asks for, and its bytes are
 //! passed on as they come.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod greeting;
 mod relay;
 

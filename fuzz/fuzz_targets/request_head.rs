@@ -1,0 +1,6 @@
+//! Feeds `fuzzing::request_head` of the data plane, which says what must hold.
+#![no_main]
+
+use portreeve_proxy::server::fuzzing;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzzing::request_head(bytes));

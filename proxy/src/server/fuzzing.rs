@@ -1,0 +1,36 @@
+//! What a fuzzer feeds with bytes of strangers: each function panics when something does not hold that must hold for
+//! any bytes. No part of the product; `fuzz/` and the tests call it.
+
+pub use super::h1::fuzzing::{answer_head, chunked, request_head};
+pub use super::passthrough::fuzzing::greeting;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_seed_passes() {
+        let cases: [(&str, fn(&[u8])); 4] = [
+            ("request_head", request_head),
+            ("answer_head", answer_head),
+            ("chunked", chunked),
+            ("greeting", greeting),
+        ];
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
+        for (name, case) in cases {
+            let mut count = 0;
+            for seed in std::fs::read_dir(folder.join(name)).unwrap() {
+                let path = seed.unwrap().path();
+                // Shown only when the case panics.
+                println!("{}", path.display());
+                case(&std::fs::read(&path).unwrap());
+                count += 1;
+            }
+            assert!(count > 9, "{name} has only {count} seeds");
+        }
+    }
+}
