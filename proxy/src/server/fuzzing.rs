@@ -12,9 +12,11 @@ mod tests {
 
     use super::*;
 
+    type Case = (&'static str, fn(&[u8]));
+
     #[test]
     fn every_seed_passes() {
-        let cases: [(&str, fn(&[u8])); 4] = [
+        let cases: [Case; 4] = [
             ("request_head", request_head),
             ("answer_head", answer_head),
             ("chunked", chunked),
