@@ -190,7 +190,7 @@ async fn answer(
         (value, hyper::upgrade::on(&mut request))
     });
     let (mut parts, incoming) = request.into_parts();
-    let received = Received::new(incoming);
+    let received = Received::new(incoming, &parts.headers);
     let fault = normalise(&mut parts).err().or_else(|| beyond_limits(&parts, &visit));
     let (upgrade, upgraded) = tunnel.unzip();
     let answered = match fault {
@@ -216,7 +216,9 @@ async fn answer(
         Answered::Response(mut response) => {
             // It ends at this hop, and HTTP/2 has no such field (RFC 9113, 8.2.2).
             response.headers_mut().remove(header::CONNECTION);
-            received.into_iter().for_each(Received::let_go);
+            if let Some(received) = received {
+                Received::let_go(received).await;
+            }
             response.map(|body| Sent { body: Some(body), busy: Some(busy), state, handed: 0 })
         }
         Answered::Switch(switch) => switched(visit, *switch, upgraded, busy),
