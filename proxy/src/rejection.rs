@@ -66,16 +66,12 @@ pub enum Rejection {
     Misdirected,
     /// There is no room for the request's data.
     Overloaded,
-    /// There is no room for the connection.
-    TooManyConnections,
     /// The request took longer in all than one may take.
     RequestAge,
     /// No TLS connection to the instance came about.
     UpstreamTls(Arc<str>),
     /// The instance's certificate is not the one that is wanted.
     UpstreamCertificate(Arc<str>),
-    /// The service's host name could not be looked up.
-    Lookup(Arc<str>),
 }
 
 /// Who can put an end to a refusal.
@@ -123,7 +119,6 @@ impl Rejection {
                 behind(Status::SERVICE_UNAVAILABLE, "no_instance", "destination_unavailable")
             }
             Self::NotConnected(_) => behind(Status::BAD_GATEWAY, "not_connected", "connection_refused"),
-            Self::Lookup(_) => behind(Status::BAD_GATEWAY, "lookup", "dns_error"),
             Self::UpstreamTls(_) => behind(Status::BAD_GATEWAY, "upstream_tls", "tls_protocol_error"),
             Self::UpstreamCertificate(_) => {
                 behind(Status::BAD_GATEWAY, "upstream_certificate", "tls_certificate_error")
@@ -133,7 +128,6 @@ impl Rejection {
             Self::TimedOut(_) => behind(Status::GATEWAY_TIMEOUT, "timed_out", "http_response_timeout"),
             Self::RequestAge => behind(Status::GATEWAY_TIMEOUT, "request_age", "http_response_timeout"),
             Self::Overloaded => ours("overloaded"),
-            Self::TooManyConnections => ours("too_many_connections"),
         }
     }
 
@@ -155,7 +149,6 @@ impl Rejection {
             Self::Expectation => "The only expectation that is understood is `100-continue`.".into(),
             Self::Misdirected => "This host is not served by this connection; use one of its own.".into(),
             Self::Overloaded => "There is no room for this request now.".into(),
-            Self::TooManyConnections => "There is no room for this connection now.".into(),
             Self::RequestAge => "The request took longer than one may take.".into(),
             Self::TooLarge { limit } => format!("This route takes bodies of up to {limit} bytes.").into(),
             Self::NotServed => "CONNECT and TRACE are not served here.".into(),
@@ -169,7 +162,6 @@ impl Rejection {
             Self::Broken(service) => of(service, "sent no valid answer"),
             Self::UpstreamTls(service) => of(service, "could not be spoken to in TLS"),
             Self::UpstreamCertificate(service) => of(service, "did not show the certificate it must have"),
-            Self::Lookup(service) => of(service, "has a host name that could not be looked up"),
         }
     }
 
@@ -231,7 +223,6 @@ impl Rejection {
                 | Self::TargetTooLong
                 | Self::HeadTimeout
                 | Self::Expectation
-                | Self::TooManyConnections
         )
     }
 
@@ -247,7 +238,7 @@ impl Rejection {
             Self::Auth(fault) if !fault.is_ours() => {
                 Some((header::WWW_AUTHENTICATE, challenge(fault, from.realm)))
             }
-            Self::Auth(_) | Self::NoInstance(_) | Self::Overloaded | Self::TooManyConnections => {
+            Self::Auth(_) | Self::NoInstance(_) | Self::Overloaded => {
                 Some((header::RETRY_AFTER, "1".to_owned()))
             }
             _ => None,

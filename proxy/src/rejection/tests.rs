@@ -28,7 +28,6 @@ fn all() -> Vec<Rejection> {
         Rejection::Auth(AuthFault::Expired),
         Rejection::NoInstance(service()),
         Rejection::NotConnected(service()),
-        Rejection::Lookup(service()),
         Rejection::UpstreamTls(service()),
         Rejection::UpstreamCertificate(service()),
         Rejection::Reset(service()),
@@ -36,7 +35,6 @@ fn all() -> Vec<Rejection> {
         Rejection::TimedOut(service()),
         Rejection::RequestAge,
         Rejection::Overloaded,
-        Rejection::TooManyConnections,
     ]
 }
 
@@ -94,12 +92,9 @@ fn each_status_has_the_fields_that_belong_to_it() {
         (Rejection::HeadTimeout, "connection", "close"),
         (Rejection::BodyRate, "connection", "close"),
         (Rejection::Expectation, "connection", "close"),
-        (Rejection::TooManyConnections, "connection", "close"),
-        (Rejection::TooManyConnections, "retry-after", "1"),
         (Rejection::Overloaded, "retry-after", "1"),
         (Rejection::NoInstance("s".into()), "retry-after", "1"),
         (Rejection::MethodNotAllowed(vec![Method::GET, Method::PUT]), "allow", "GET, PUT"),
-        (Rejection::Lookup("s".into()), "proxy-status", "edge; error=dns_error"),
         (Rejection::UpstreamTls("s".into()), "proxy-status", "edge; error=tls_protocol_error"),
         (Rejection::UpstreamCertificate("s".into()), "proxy-status", "edge; error=tls_certificate_error"),
     ] {

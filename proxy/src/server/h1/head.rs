@@ -141,8 +141,8 @@ pub(in crate::server) fn request(
     }
 }
 
-/// What a request line holds beside its target, with a method of a reasonable length.
-const LINE_BESIDE_TARGET: usize = 64;
+/// What a request line holds beside its target: the method, the version, and what stands between them.
+const LINE_BESIDE_TARGET: usize = METHOD_BYTES + " ".len() + " HTTP/1.1\r\n".len();
 
 fn read_request(head: Bytes, limits: &HeadLimits, taken: HeaderMap) -> Result<RequestHead, HeadFault> {
     let mut few = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
