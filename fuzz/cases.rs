@@ -19,8 +19,13 @@ use portreeve_proxy::target::Target;
 pub(crate) type Case = fn(&[u8]);
 
 /// Every case, by the name of its folder of seeds.
-pub(crate) const ALL: &[(&str, Case)] =
-    &[("target", target), ("config", config), ("token", token), ("trace", trace), ("proxy_protocol", proxy_protocol)];
+pub(crate) const ALL: &[(&str, Case)] = &[
+    ("target", target),
+    ("config", config),
+    ("token", token),
+    ("trace", trace),
+    ("proxy_protocol", proxy_protocol),
+];
 
 /// Lines: a request's target, then header fields. What is taken has one reading, and reading it again changes nothing.
 pub(crate) fn target(bytes: &[u8]) {

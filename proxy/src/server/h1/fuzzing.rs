@@ -57,10 +57,7 @@ pub fn answer_head(bytes: &[u8]) {
 }
 
 /// Reads a head in one piece, and again cut at every byte: the last verdict is the same, and no verdict is taken back.
-fn one_verdict<H: Debug>(
-    bytes: &[u8],
-    read: &impl Fn(&mut BytesMut, &mut Scan) -> Verdict<H>,
-) -> Option<H> {
+fn one_verdict<H: Debug>(bytes: &[u8], read: &impl Fn(&mut BytesMut, &mut Scan) -> Verdict<H>) -> Option<H> {
     let mut input = BytesMut::from(bytes);
     let whole = read(&mut input, &mut Scan::default());
     let mut grown = BytesMut::new();
