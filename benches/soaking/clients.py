@@ -233,20 +233,21 @@ def exactly(client, count):
 
 
 class Curl(Client):
-    """HTTP/2 by curl, over TLS and by prior knowledge: several requests by one connection."""
+    """HTTP/2 by curl: several requests by one connection over TLS, one by prior knowledge."""
 
-    rate, each = 1, 12
+    rate = 1
 
     def ask(self):
-        nonces = [self.nonce() for _ in range(self.each)]
         secure = random.random() < 0.5
+        # curl 7.88 breaks a connection of prior knowledge at its second request (its issue 10634).
+        nonces = [self.nonce() for _ in range(12 if secure else 1)]
         base = f"https://127.0.0.1:{self.scene.secure}" if secure else f"http://127.0.0.1:{self.scene.plain}"
         command = ["curl", "-qsSk", "-m", str(PATIENCE), "--http2" if secure else "--http2-prior-knowledge"]
         command += ["-w", "\n%{http_version} %{http_code} %header{x-config}\n", *(f"{base}/echo/{one}" for one in nonces)]
         ended = subprocess.run(command, capture_output=True, text=True)
         said = ended.stdout.splitlines()
         line = Line(self.notes, self.name)
-        if ended.returncode or len(said) != 2 * self.each:
+        if ended.returncode or len(said) != 2 * len(nonces):
             raise EOFError(f"curl of {base}: {ended.stderr.strip()} {said[-2:]}")
         for nonce, data, told in zip(nonces, said[::2], said[1::2]):
             version, status, config = [*told.split(" "), ""][:3]

@@ -141,8 +141,9 @@ pub(in crate::server) fn request(
     }
 }
 
-/// What a request line holds beside its target: the method, the version, and what stands between them.
-const LINE_BESIDE_TARGET: usize = METHOD_BYTES + " ".len() + " HTTP/1.1\r\n".len();
+/// What a request line holds beside its target, at most and without its last byte: the same request must have the same
+/// answer however its bytes arrive.
+const LINE_BESIDE_TARGET: usize = METHOD_BYTES + "  HTTP/1.1\r".len();
 
 fn read_request(head: Bytes, limits: &HeadLimits, taken: HeaderMap) -> Result<RequestHead, HeadFault> {
     let mut few = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
