@@ -239,6 +239,11 @@ impl Exchange {
         age.and_then(|age| self.clock.checked_add(age.get())).unwrap_or_else(far)
     }
 
+    /// When the request's head was there.
+    pub fn asked_at(&self) -> Instant {
+        self.clock
+    }
+
     /// What holds for this request from beginning to end.
     pub fn pinned(&self) -> &Arc<Pinned> {
         &self.pinned

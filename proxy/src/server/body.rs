@@ -272,6 +272,11 @@ impl Outgoing {
         body
     }
 
+    /// When the request was there.
+    pub(super) fn asked_at(&self) -> Instant {
+        self.exchange.asked_at()
+    }
+
     /// Whether the request's body is still being sent while the answer comes in.
     pub(super) fn still_sends(&self) -> bool {
         matches!(&self.source, From::Instance(answer) if answer.still_sends())

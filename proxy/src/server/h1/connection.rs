@@ -39,7 +39,7 @@ pub(in crate::server) async fn serve(visit: Rc<Visit>, wire: Wire) {
             Waited::Enough => continue,
             Waited::Over => return client.close().await,
         }
-        match Box::pin(serve_requests(&client, visit, idle_since)).await {
+        match Box::pin(serve_requests(&client, visit)).await {
             Next::Idle(since) => idle_since = since,
             Next::Close => return client.close().await,
             Next::Abort => return,
@@ -72,7 +72,7 @@ enum Next {
     Switch(Box<Switch>),
 }
 
-async fn serve_requests(client: &Rc<Client>, visit: &Visit, mut since: Instant) -> Next {
+async fn serve_requests(client: &Rc<Client>, visit: &Visit) -> Next {
     loop {
         let head = match read_head(client, visit).await {
             Ok(Some(head)) => head,
@@ -84,11 +84,11 @@ async fn serve_requests(client: &Rc<Client>, visit: &Visit, mut since: Instant) 
                 return Next::Close;
             }
         };
-        match one_request(client, visit, head, since).await {
+        match one_request(client, visit, head).await {
             Next::Idle(_) => client.end(),
             end => return end,
         }
-        since = Instant::now();
+        let since = Instant::now();
         match await_bytes(client, visit, since, Some(since + PARKED_AFTER)).await {
             Waited::Bytes => {}
             Waited::Enough => return Next::Idle(since),
@@ -218,10 +218,9 @@ async fn refuse(client: &Rc<Client>, visit: &Visit, rejection: Rejection) {
     let _ = send(client, visit, response, shape).await;
 }
 
-/// `since` is when the connection was last looked at, which is near enough to count its age by.
-async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead, since: Instant) -> Next {
+async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead) -> Next {
     client.begin(&head, visit);
-    let may_persist = visit.count(since) && head.persists;
+    let may_persist = head.persists;
     let shape = Shape {
         is_head: head.parts.method == Method::HEAD,
         is_10: head.parts.version == Version::HTTP_10,
@@ -242,6 +241,8 @@ async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead, sinc
         None => Next::Abort,
         Some(Answered::Switch(switch)) => Next::Switch(switch),
         Some(Answered::Response(response)) => {
+            let asked_at = response.body().asked_at();
+            let may_persist = visit.count(asked_at) && may_persist;
             let is_under_way = response.body().still_sends();
             // A refusal may say that nothing more is read.
             let ends = response.headers().contains_key(header::CONNECTION);
@@ -249,7 +250,7 @@ async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead, sinc
                 may_persist && !ends && !visit.is_closing() && (is_under_way || client.skip_body());
             match send(client, visit, response, Shape { persists, ..shape }).await {
                 Err(Broken) => Next::Abort,
-                Ok(true) if client.skip_body() => Next::Idle(since),
+                Ok(true) if client.skip_body() => Next::Idle(asked_at),
                 Ok(_) => Next::Close,
             }
         }
