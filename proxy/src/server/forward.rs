@@ -10,8 +10,9 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, Version, header, request, response};
 
 use super::alarm::{Alarm, Elapsed};
-use super::body::{BodyEnd, Outgoing, RequestBody, Rules, Source};
+use super::body::Outgoing;
 use super::h1::{self, CallFault, Client};
+use super::request_body::{BodyEnd, RequestBody, Rules, Source};
 use super::upstream::{Answer, Call, ConnectFault, Given, Lease, Line};
 use super::visit::Visit;
 use crate::pipeline::{self, Admission, AttemptFault, Exchange, Verdict};

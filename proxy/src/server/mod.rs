@@ -11,7 +11,6 @@ mod connection;
 mod doors;
 mod entrance;
 mod forward;
-mod frames;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -21,7 +20,7 @@ mod listener;
 mod passthrough;
 pub mod proxy_protocol;
 mod rate;
-mod received;
+mod request_body;
 pub(crate) mod stream;
 mod systemd;
 mod tunnel;

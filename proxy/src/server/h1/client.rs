@@ -16,8 +16,8 @@ use super::encode;
 use super::head::{Framing, RequestHead};
 use crate::policy::headers;
 use crate::server::alarm::Alarm;
-use crate::server::body::BodyEnd;
 use crate::server::rate::Rate;
+use crate::server::request_body::BodyEnd;
 use crate::server::visit::Visit;
 use crate::server::wire::Wire;
 

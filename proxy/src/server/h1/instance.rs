@@ -11,7 +11,7 @@ use http_body::{Body, Frame};
 use super::chunks::{BodyFault, Decoder, Piece};
 use super::encode::{self, Call};
 use super::head::{self, Framing, HeadLimits, Scan};
-use crate::server::body::{BodyEnd, RequestBody};
+use crate::server::request_body::{BodyEnd, RequestBody};
 use crate::server::wire::Wire;
 use crate::server::worker::{Charge, Worker};
 

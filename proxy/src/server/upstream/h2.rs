@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::Upstreams;
 use crate::policy::balance::Endpoint;
-use crate::server::body::RequestBody;
+use crate::server::request_body::RequestBody;
 use crate::server::stream::Stream;
 
 /// Calls at one time by one connection; with more, another is opened. What servers allow at least by recommendation

@@ -19,7 +19,7 @@ const LINGER: Duration = Duration::from_millis(500);
 const UNWANTED: u64 = 64 * 1024;
 
 /// A request's body as it comes in.
-pub(super) struct Received {
+pub(in crate::server) struct Received {
     incoming: RefCell<Incoming>,
     /// It comes only when the client was told to go on.
     waits: bool,
@@ -27,21 +27,21 @@ pub(super) struct Received {
 
 impl Received {
     /// `None` when there is no body.
-    pub(super) fn new(incoming: Incoming, fields: &HeaderMap) -> Option<Rc<Self>> {
+    pub(in crate::server) fn new(incoming: Incoming, fields: &HeaderMap) -> Option<Rc<Self>> {
         let waits = fields.contains_key(header::EXPECT);
         (!incoming.is_end_stream()).then(|| Rc::new(Self { incoming: RefCell::new(incoming), waits }))
     }
 
-    pub(super) fn is_end_stream(&self) -> bool {
+    pub(in crate::server) fn is_end_stream(&self) -> bool {
         self.incoming.borrow().is_end_stream()
     }
 
     /// How much is still to come, where the client said it.
-    pub(super) fn left(&self) -> Option<u64> {
+    pub(in crate::server) fn left(&self) -> Option<u64> {
         self.incoming.borrow().size_hint().exact()
     }
 
-    pub(super) fn poll_frame(
+    pub(in crate::server) fn poll_frame(
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {

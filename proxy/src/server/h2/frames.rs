@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::stream::Stream;
+use crate::server::stream::Stream;
 
 /// Over how long frames are counted.
 const WINDOW: Duration = Duration::from_secs(10);
 /// What a client's connection begins with (RFC 9113, 3.4).
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(in crate::server) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// GOAWAY for all streams with ENHANCE_YOUR_CALM (RFC 9113, 6.8 and 7).
 const CALM_DOWN: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0x0b];
 /// Bytes we send for which a client may send one frame that only keeps them coming.

@@ -1,0 +1,86 @@
+//! When a client's HTTP/2 connection has been idle, slow or alive for too long.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::frames::Passed;
+use crate::server::visit::Visit;
+
+/// What is known of a connection's streams.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) passed: Rc<Passed>,
+    /// Requests whose answers have not ended.
+    pub(super) open: Cell<usize>,
+    /// The connection may have no more requests.
+    pub(super) is_spent: Cell<bool>,
+    /// Bytes of answers that were handed over to be sent.
+    pub(super) handed: Cell<u64>,
+}
+
+impl State {
+    /// Whether all requests were answered, and all answers written.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.open.get() == 0 && self.unsent() == 0
+    }
+
+    /// Bytes of answers that were handed over and not written.
+    pub(super) fn unsent(&self) -> u64 {
+        self.handed.get().saturating_sub(self.passed.data_written.get())
+    }
+}
+
+/// When a connection has been idle, slow or alive for too long.
+pub(super) struct Patience {
+    pub(super) next_look: Instant,
+    /// In good order: no new streams.
+    pub(super) is_over: bool,
+    idle_since: Option<Instant>,
+    data_written: u64,
+    slow_since: Option<Instant>,
+}
+
+impl Patience {
+    pub(super) fn new(visit: &Visit, state: &State) -> Self {
+        Self {
+            next_look: visit.began + visit.limits.header_timeout.get(),
+            is_over: false,
+            idle_since: Some(visit.began),
+            data_written: state.passed.data_written.get(),
+            slow_since: None,
+        }
+    }
+
+    /// Looks after the connection now and then. Whether it must end at once.
+    pub(super) fn look(&mut self, visit: &Visit, state: &State) -> bool {
+        let (now, limits) = (Instant::now(), &visit.limits);
+        let window = limits.rate_window.get();
+        let written = state.passed.data_written.get();
+        let is_idle = state.open.get() == 0;
+        let idle_since = *self.idle_since.get_or_insert(now);
+        if !is_idle {
+            self.idle_since = None;
+        }
+        let patience = match visit.had_request() {
+            true => limits.idle_timeout.get(),
+            false => limits.header_timeout.get(),
+        };
+        self.is_over |= now >= visit.until || (is_idle && now >= idle_since + patience);
+        // Something is there for the client, and it takes less than it must.
+        let due = limits.min_rate.get().saturating_mul(window.as_secs().max(1));
+        let is_slow = due > 0 && state.unsent() > 0 && written - self.data_written < due;
+        self.data_written = written;
+        let slow_since = match is_slow {
+            true => *self.slow_since.get_or_insert(now),
+            false => {
+                self.slow_since = None;
+                now
+            }
+        };
+        // Without open streams it may be what a client gave up that was never written.
+        let grace = if is_idle { limits.idle_timeout.get() } else { window };
+        self.next_look = now + window.min(patience);
+        is_slow && now >= slow_since + grace
+    }
+}
