@@ -143,12 +143,12 @@ fn start(worker: &Rc<Worker>, socket: Socket, peer: Option<SocketAddr>, entrance
     let mut accepted = Accepted { socket, peer, destination: None, entrance, open };
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
-        if wants_header && let Err(why) = read_header(&worker, &mut accepted).await {
+        if wants_header && let Err(why) = Box::pin(read_header(&worker, &mut accepted)).await {
             return worker.plane.stats.refused(why);
         }
         match accepted.entrance.speaks {
             Speaks::Http => connection::serve(worker, accepted).await,
-            Speaks::Tcp(_) => passthrough::serve(worker, accepted).await,
+            Speaks::Tcp(_) => Box::pin(passthrough::serve(worker, accepted)).await,
         }
     });
 }

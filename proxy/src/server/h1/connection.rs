@@ -21,7 +21,7 @@ use crate::server::visit::Visit;
 use crate::server::wire::Wire;
 
 /// After how long without a request a connection gives its buffers back.
-const PARKED_AFTER: Duration = Duration::from_secs(1);
+const PARKED_AFTER: Duration = Duration::from_millis(25);
 
 /// How long the event loop surely takes for a round.
 const NEXT_ROUND: Duration = Duration::from_millis(1);
@@ -36,16 +36,16 @@ pub(in crate::server) async fn serve(visit: Rc<Visit>, wire: Wire) {
         match await_bytes(&client, visit, idle_since, None).await {
             Waited::Bytes => {}
             Waited::Enough => continue,
-            Waited::Over => return client.close().await,
+            Waited::Over => return Box::pin(client.close()).await,
         }
         match Box::pin(serve_requests(&client, visit)).await {
             Next::Idle(since) => idle_since = since,
-            Next::Close => return client.close().await,
+            Next::Close => return Box::pin(client.close()).await,
             Next::Abort => return,
             Next::Switch(switch) => {
                 // Nobody else holds on to a connection whose request is over.
                 let Some(client) = Rc::into_inner(client) else { return };
-                return tunnel::by_upgrade(client.into_wire(), visit, *switch).await;
+                return Box::pin(tunnel::by_upgrade(client.into_wire(), visit, *switch)).await;
             }
             Next::Http2 => {
                 let Some(client) = Rc::into_inner(client) else { return };
