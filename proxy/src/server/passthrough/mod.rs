@@ -6,20 +6,18 @@ pub(super) mod fuzzing;
 mod greeting;
 mod relay;
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portreeve_config::TcpForward;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpStream, UnixStream};
 
 use super::entrance::{Accepted, Speaks};
 use super::proxy_protocol;
 use super::stream::Socket;
+use super::upstream::reach;
 use super::worker::Worker;
-use crate::address::Address;
 use crate::metrics::{PlaneStats, Refusal};
 use crate::policy::balance::Endpoint;
 
@@ -111,7 +109,7 @@ async fn connect(worker: &Worker, service: &str, limit: Duration) -> Option<(Soc
     let mut tried = Vec::new();
     loop {
         let endpoint = service.pick(turn, &tried).filter(|one| !tried.contains(&one.number))?;
-        match tokio::time::timeout(limit, dial(endpoint)).await {
+        match tokio::time::timeout(limit, reach(endpoint)).await {
             Ok(Ok(socket)) => {
                 endpoint.succeeded();
                 return Some((socket, Arc::clone(endpoint)));
@@ -123,18 +121,6 @@ async fn connect(worker: &Worker, service: &str, limit: Duration) -> Option<(Soc
                 tried.push(endpoint.number);
             }
         }
-    }
-}
-
-async fn dial(endpoint: &Endpoint) -> std::io::Result<Socket> {
-    let tcp = async |address: SocketAddr| TcpStream::connect(address).await.map(Socket::Tcp);
-    match (&endpoint.address, endpoint.dial.alternative) {
-        (Address::Tcp(address), None) => tcp(*address).await,
-        (Address::Tcp(address), Some(alternative)) => match tcp(*address).await {
-            Ok(socket) => Ok(socket),
-            Err(_) => tcp(alternative).await,
-        },
-        (Address::Unix(path), _) => UnixStream::connect(path).await.map(Socket::Unix),
     }
 }
 

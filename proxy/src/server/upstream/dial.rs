@@ -105,7 +105,7 @@ fn name(endpoint: &Endpoint) -> Cow<'_, str> {
 }
 
 /// A socket that is connected to the instance; of a host with two addresses the one that answers first.
-async fn reach(endpoint: &Endpoint) -> io::Result<Socket> {
+pub(in crate::server) async fn reach(endpoint: &Endpoint) -> io::Result<Socket> {
     match (&endpoint.address, endpoint.dial.alternative) {
         (Address::Unix(path), _) => UnixStream::connect(path).await.map(Socket::Unix),
         (Address::Tcp(address), None) => tcp(*address).await,

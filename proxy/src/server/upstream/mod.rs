@@ -14,7 +14,7 @@ use http::response;
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 
-pub(super) use dial::{ConnectFault, Line};
+pub(super) use dial::{ConnectFault, Line, reach};
 use h2::Multiplexed;
 pub(super) use h2::{Call, OnThisThread};
 
