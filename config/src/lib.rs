@@ -8,6 +8,7 @@
 pub mod check;
 mod control_plane;
 mod dns;
+mod eureka;
 mod fault;
 mod gateway;
 mod json;
@@ -32,6 +33,7 @@ mod yaml;
 
 pub use control_plane::{ControlPlaneConfig, SeedConfig};
 pub use dns::DnsConfig;
+pub use eureka::{BasicUser, EurekaConfig};
 pub use fault::{Fault, Faults};
 pub use gateway::{
     AccessLog, AuthConfig, AuthProvider, CacheConfig, ControlPlaneLink, DuplicateSlashes, GatewayConfig,

@@ -1,7 +1,9 @@
 //! The HTTP side: which path is whose, and what every request must pass before it gets there.
 
+mod basic;
 mod body;
 mod configuration;
+mod eureka;
 mod guard;
 mod health;
 mod instances;
@@ -36,6 +38,8 @@ use crate::state::State;
 use crate::traces::TraceStore;
 
 use problem::Problem;
+
+pub(crate) use eureka::router as eureka;
 
 /// Requests at one time, streams not counted; what comes on top is told to come back.
 const REQUESTS: usize = 512;
