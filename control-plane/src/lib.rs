@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::api::Users;
 use crate::state::State;
 use crate::store::EmbeddedStore;
 
@@ -75,7 +76,10 @@ impl ControlPlane {
         check::control_plane(&config).into_result(())?;
         let (listener, address) = listen(&config.listen).await?;
         let eureka = match &config.eureka {
-            Some(eureka) => Some((eureka, listen(&eureka.listen).await?)),
+            Some(eureka) => {
+                let users = Users::read(&eureka.users, "Portreeve")?;
+                Some((eureka, users, listen(&eureka.listen).await?))
+            }
             None => None,
         };
         let (data_dir, seed) = (config.data_dir.clone(), config.seed.clone());
@@ -86,8 +90,8 @@ impl ControlPlane {
         let app = api::router(state.clone(), &config, address, stopping.clone());
         served.spawn(server::serve(listener, app, stopping.clone()));
         let mut eureka_address = None;
-        if let Some((eureka, (listener, address))) = eureka {
-            let app = api::eureka(state.clone(), eureka, address)?;
+        if let Some((eureka, users, (listener, address))) = eureka {
+            let app = api::eureka(state.clone(), users, eureka, address);
             served.spawn(server::serve(listener, app, stopping));
             tracing::info!(%address, "Eureka clients are served");
             eureka_address = Some(address);

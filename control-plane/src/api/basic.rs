@@ -25,7 +25,7 @@ const REMEMBERED: usize = 1_024;
 
 /// Who may use a listener.
 #[derive(Debug)]
-pub(super) struct Users {
+pub(crate) struct Users {
     realm: &'static str,
     key: hmac::Key,
     users: Vec<User>,
@@ -56,7 +56,7 @@ pub(super) struct Stranger {
 
 impl Users {
     /// Reads every password; nothing is let in where one cannot be read.
-    pub(super) fn read(users: &[BasicUser], realm: &'static str) -> Result<Self, StartError> {
+    pub(crate) fn read(users: &[BasicUser], realm: &'static str) -> Result<Self, StartError> {
         let fault = |user: &str, problem: String| StartError::Password { user: user.to_owned(), problem };
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| fault("*", "no random numbers can be had".to_owned()))?;

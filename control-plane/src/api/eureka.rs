@@ -33,7 +33,6 @@ use tower::timeout::TimeoutLayer;
 use super::basic::Users;
 use super::guard::{self, Guard};
 use super::{REQUEST_TIMEOUT, overloaded};
-use crate::StartError;
 use crate::state::State as ControlState;
 
 use answer::Fault;
@@ -54,10 +53,10 @@ struct Eureka {
 /// Everything that a Eureka client asks for.
 pub(crate) fn router(
     state: ControlState,
+    users: Users,
     config: &EurekaConfig,
     address: SocketAddr,
-) -> Result<Router, StartError> {
-    let users = Users::read(&config.users, "Portreeve")?;
+) -> Router {
     if users.is_empty() && !address.ip().is_loopback() {
         tracing::warn!(%address, "anybody who reaches this address can register services; give `eureka.users`");
     }
@@ -68,11 +67,11 @@ pub(crate) fn router(
         .layer(GlobalConcurrencyLimitLayer::new(REQUESTS))
         .layer(TimeoutLayer::new(REQUEST_TIMEOUT));
     let guard = Guard::of_any_name(&config.listen, address);
-    Ok(Router::new()
+    Router::new()
         .fallback(serve)
         .layer(limits)
         .layer(middleware::from_fn_with_state(guard, guard::check))
-        .with_state(eureka))
+        .with_state(eureka)
 }
 
 async fn serve(State(eureka): State<Arc<Eureka>>, request: Request) -> Response {

@@ -39,6 +39,7 @@ use crate::traces::TraceStore;
 
 use problem::Problem;
 
+pub(crate) use basic::Users;
 pub(crate) use eureka::router as eureka;
 
 /// Requests at one time, streams not counted; what comes on top is told to come back.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use portreeve_config::wire::{InstanceStatus, Revision};
-use portreeve_config::{RouteConfig, check};
+use portreeve_config::{Fault, RouteConfig, check};
 
 use super::admission;
 use super::command::{Command, Precondition, Refusal};
@@ -168,6 +168,7 @@ impl Draft {
         ground: &Ground<'_>,
     ) -> Result<Vec<Record>, Refusal> {
         check::instance(&instance.to_wire()).into_result(()).map_err(Refusal::Invalid)?;
+        self.check_application(&instance, ground)?;
         ground.model.registry.share(&mut instance);
         let key = instance.key();
         let current = self.instance(&key, ground);
@@ -184,6 +185,23 @@ impl Draft {
         }
         self.holders.insert(key, holder);
         Ok(records)
+    }
+
+    /// Two applications of Eureka whose names make one service: the second is refused, or requests for one would go
+    /// to the other.
+    fn check_application(&self, instance: &Registered, ground: &Ground<'_>) -> Result<(), Refusal> {
+        let Some(details) = &instance.eureka else { return Ok(()) };
+        let drafted = self.instances.values().flatten().filter(|other| other.service == instance.service);
+        let mut siblings = ground.model.registry.of_service(&instance.service).chain(drafted);
+        let other = siblings.find_map(|sibling| Some(&sibling.eureka.as_ref()?.application.name));
+        match other.filter(|other| **other != details.application.name) {
+            Some(other) => {
+                let problem =
+                    format!("the service `{}` is the application {other} already", instance.service);
+                Err(Refusal::Invalid(Fault::new("app", problem).into()))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Two hosts with one id: the second is refused, or requests would go to either by chance. The same node,
