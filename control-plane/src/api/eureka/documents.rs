@@ -29,7 +29,10 @@ type Instances = Vec<Arc<Registered>>;
 
 /// Documents that were made already.
 #[derive(Debug, Default)]
-pub(super) struct Documents(Mutex<HashMap<(bool, Form), Arc<tokio::sync::Mutex<Option<Made>>>>>);
+pub(super) struct Documents(Mutex<HashMap<(bool, Form), Place>>);
+
+/// Held while its document is being made.
+type Place = Arc<tokio::sync::Mutex<Option<Made>>>;
 
 #[derive(Debug)]
 struct Made {
