@@ -30,8 +30,13 @@ pub(crate) enum EurekaStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Details {
     pub(crate) application: Arc<Application>,
-    /// `None` where it is the IP address.
+    /// Where it stands nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) host_name: Option<Box<str>>,
+    /// How much of the instance's name is the host's, as clients make names by default. With neither the host is the
+    /// IP address.
+    #[serde(default)]
+    pub(crate) host_of_id: u8,
     pub(crate) port: u16,
     pub(crate) secure_port: u16,
     /// What an operator made of its status; unknown when nobody did.
@@ -100,6 +105,21 @@ impl EurekaStatus {
 }
 
 impl Details {
+    /// Where the name of the host is kept: what it is itself, and how much of `id`.
+    pub(crate) fn place_of_host(host: &str, id: &str, ip: IpAddr) -> (Option<Box<str>>, u8) {
+        match u8::try_from(host.len()) {
+            _ if host == ip.to_string() => (None, 0),
+            Ok(length) if id.starts_with(host) => (None, length),
+            _ => (Some(host.into()), 0),
+        }
+    }
+
+    /// The name of the host; `None` where it is the IP address.
+    pub(crate) fn host<'a>(&'a self, id: &'a str) -> Option<&'a str> {
+        let of_id = id.get(..usize::from(self.host_of_id)).filter(|host| !host.is_empty());
+        self.host_name.as_deref().or(of_id)
+    }
+
     pub(super) fn share(&mut self, other: &Self) {
         if self.application == other.application {
             self.application = other.application.clone();

@@ -1,6 +1,7 @@
 //! Until when each instance is believed. A renewal only writes a later deadline; the queue of deadlines is
 //! corrected when its head comes due, so that a heartbeat never costs more than one look-up.
 
+mod holder;
 #[cfg(test)]
 mod tests;
 
@@ -14,20 +15,16 @@ use hashbrown::HashTable;
 use super::InstanceKey;
 use super::evidence::{Evidence, KEPT_FOR};
 
+use holder::Holders;
+
+pub(crate) use holder::Holder;
+
 /// How long an ended lease waits for its removal to be stored before it is reported again, and how often one
 /// that is kept is looked at again.
 const AGAIN: Duration = Duration::from_secs(1);
+const MILLISECOND: u64 = 1_000_000;
 /// Leases that are looked at while nobody else can.
 const AT_ONCE: usize = 10_000;
-
-/// The stream a lease hangs on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Holder {
-    /// The stream's number; a reconnected node has a new one.
-    pub(crate) stream: u64,
-    /// The node at its other end.
-    pub(crate) node: Arc<str>,
-}
 
 /// How old a lease is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,13 +50,13 @@ pub(crate) struct Due {
 struct Lease {
     key: InstanceKey,
     renewed: u64,
-    deadline: u64,
-    /// Where this lease stands in the queue; never later than `deadline`, unless its end was reported already.
+    /// Where this lease stands in the queue; never later than its deadline, unless its end was reported already.
     queued: u64,
     milliseconds: u32,
-    /// Whether the stream it hung on has ended: then its node is gone, and not only silent.
-    cut: bool,
-    holder: Option<Holder>,
+    /// After the last sign of life, in milliseconds. Less than its length once the stream it hung on has ended: then
+    /// its node is gone, and not only silent.
+    ends_after: u32,
+    holder: Option<Arc<Holder>>,
 }
 
 /// The leases of one service: where they are.
@@ -80,6 +77,7 @@ pub(crate) struct Leases {
     services: HashMap<Arc<str>, Service>,
     hasher: RandomState,
     queue: BTreeSet<(u64, u32)>,
+    holders: Holders,
 }
 
 impl Default for Leases {
@@ -91,6 +89,7 @@ impl Default for Leases {
             services: HashMap::new(),
             hasher: RandomState::new(),
             queue: BTreeSet::new(),
+            holders: Holders::default(),
         }
     }
 }
@@ -102,15 +101,14 @@ impl Leases {
         let former = self.forget(&key);
         let now = self.since(now);
         let milliseconds = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
-        let deadline = now + nanoseconds(length);
+        let deadline = now + u64::from(milliseconds) * MILLISECOND;
         let lease = Lease {
             key: key.clone(),
             renewed: now,
-            deadline,
             queued: deadline,
             milliseconds,
-            cut: false,
-            holder: holder.or(former),
+            ends_after: milliseconds,
+            holder: holder.map(|holder| self.holders.share(holder)).or(former),
         };
         let slot = self.place(lease);
         self.queue.insert((deadline, slot));
@@ -128,8 +126,7 @@ impl Leases {
         match self.find(service, id).and_then(|slot| self.leases[slot as usize].as_mut()) {
             Some(lease) if stream.is_none() || lease.stream() == stream => {
                 lease.renewed = lease.renewed.max(now);
-                lease.deadline = lease.deadline.max(now + lease.length());
-                lease.cut = false;
+                lease.ends_after = lease.milliseconds;
                 true
             }
             _ => false,
@@ -145,10 +142,11 @@ impl Leases {
             return;
         }
         lease.holder = None;
-        lease.cut = true;
-        lease.deadline = lease.deadline.min(now + nanoseconds(grace));
+        let left = (now + nanoseconds(grace)).saturating_sub(lease.renewed).div_ceil(MILLISECOND);
+        let shorter = lease.ends_after.min(lease.milliseconds.saturating_sub(1));
+        lease.ends_after = u32::try_from(left).map_or(shorter, |left| left.min(shorter));
         let place = (lease.queued, slot);
-        lease.queued = lease.queued.min(lease.deadline);
+        lease.queued = lease.queued.min(lease.deadline());
         let queued = lease.queued;
         self.queue.remove(&place);
         self.queue.insert((queued, slot));
@@ -156,25 +154,25 @@ impl Leases {
 
     /// Who holds the lease of `key` over a live stream.
     pub(crate) fn holder(&self, key: &InstanceKey) -> Option<&Holder> {
-        self.lease(key)?.holder.as_ref()
+        self.lease(key)?.holder.as_deref()
     }
 
     /// Whether the lease of `key` has ended. False where there is none.
     pub(crate) fn is_over(&self, key: &InstanceKey, now: Instant) -> bool {
-        self.lease(key).is_some_and(|lease| lease.deadline <= self.since(now))
+        self.lease(key).is_some_and(|lease| lease.deadline() <= self.since(now))
     }
 
     /// How old the lease of `key` is.
     pub(crate) fn age(&self, key: &InstanceKey, now: Instant) -> Option<Age> {
         let (lease, now) = (self.lease(key)?, self.since(now));
         Some(Age {
-            left: Duration::from_nanos(lease.deadline.saturating_sub(now)),
+            left: Duration::from_nanos(lease.deadline().saturating_sub(now)),
             silent: Duration::from_nanos(now.saturating_sub(lease.renewed)),
         })
     }
 
     /// Drops the lease of an instance that is gone; gives who held it.
-    pub(crate) fn forget(&mut self, key: &InstanceKey) -> Option<Holder> {
+    pub(crate) fn forget(&mut self, key: &InstanceKey) -> Option<Arc<Holder>> {
         let slot = self.find(&key.service, &key.id)?;
         let lease = self.leases[slot as usize].take()?;
         self.free.push(slot);
@@ -211,10 +209,10 @@ impl Leases {
     /// Whether one lease is over; gives when it is to be looked at next.
     fn look_at(&mut self, slot: u32, now: u64, due: &mut Due) -> u64 {
         let Some(lease) = &self.leases[slot as usize] else { return now };
-        if lease.deadline > now {
-            return lease.deadline;
+        if lease.deadline() > now {
+            return lease.deadline();
         }
-        let dead = lease.cut || lease.deadline + nanoseconds(KEPT_FOR) <= now;
+        let dead = lease.is_cut() || lease.deadline() + nanoseconds(KEPT_FOR) <= now;
         let key = lease.key.clone();
         let again = now + nanoseconds(AGAIN);
         if dead || !self.is_kept(&key.service, now, due) {
@@ -222,7 +220,7 @@ impl Leases {
             return again;
         }
         // 10 s more for each million, so that keeping many costs little.
-        again + self.queue.len() as u64 / 1_000 * 10_000_000
+        again + self.queue.len() as u64 / 1_000 * 10 * MILLISECOND
     }
 
     /// When [`Leases::due`] should be asked next.
@@ -237,8 +235,7 @@ impl Leases {
         for (slot, lease) in self.leases.iter_mut().enumerate() {
             let Some(lease) = lease else { continue };
             lease.renewed += nanoseconds(pause);
-            lease.deadline += nanoseconds(pause);
-            lease.queued = lease.deadline;
+            lease.queued = lease.deadline();
             self.queue.insert((lease.queued, slot as u32));
         }
     }
@@ -297,7 +294,15 @@ impl Lease {
     }
 
     fn length(&self) -> u64 {
-        u64::from(self.milliseconds) * 1_000_000
+        u64::from(self.milliseconds) * MILLISECOND
+    }
+
+    fn deadline(&self) -> u64 {
+        self.renewed + u64::from(self.ends_after) * MILLISECOND
+    }
+
+    fn is_cut(&self) -> bool {
+        self.ends_after < self.milliseconds
     }
 
     /// Whether it has been silent for longer than anybody is who lives: signs of life come three times a lease.

@@ -219,7 +219,7 @@ impl Draft {
                 if current.address != instance.address
                     && holder.is_none_or(|holder| holder.node != other.node) =>
             {
-                Err(Refusal::Held { node: other.node.to_string(), address: current.address })
+                Err(Refusal::Held { node: other.node.to_string(), address: current.address.get() })
             }
             _ => Ok(()),
         }
@@ -261,7 +261,7 @@ impl Draft {
         if let (Some(asking), Some(current)) = (asking, self.instance(&key, ground))
             && let Some(other) = self.holder(&key, ground).filter(|holder| holder.node != asking.node)
         {
-            return Err(Refusal::Held { node: other.node.to_string(), address: current.address });
+            return Err(Refusal::Held { node: other.node.to_string(), address: current.address.get() });
         }
         let records = self.remove_instance(key, ground);
         match asking {

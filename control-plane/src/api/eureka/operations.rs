@@ -61,8 +61,8 @@ impl Eureka {
             tracing::warn!(
                 service = &*instance.service,
                 id = &*instance.id,
-                was = %known,
-                is = %instance.address,
+                was = %known.get(),
+                is = %instance.address.get(),
                 "an instance registered from another address under a name that is taken; the latest counts"
             );
         }

@@ -55,7 +55,7 @@ pub(super) fn read(document: &Value, application: &str) -> Outcome<Registered> {
     let mut registered = Registered {
         service: service.into(),
         id: whom.id.as_str().into(),
-        address: whom.address(),
+        address: whom.address().into(),
         status: InstanceStatus::Down,
         lease_ms: details.application.duration.min(LONGEST_LEASE) * 1_000,
         metadata,
@@ -170,9 +170,11 @@ pub(super) fn is_sound_pair(key: &str, value: &str) -> bool {
 }
 
 fn details(fields: &Fields<'_>, whom: &Whom<'_>) -> Outcome<Details> {
+    let (host_name, host_of_id) = Details::place_of_host(&whom.host, &whom.id, whom.ip);
     Ok(Details {
         application: Arc::new(shared(fields, whom)?),
-        host_name: (whom.host != whom.ip.to_string()).then(|| whom.host.as_str().into()),
+        host_name,
+        host_of_id,
         port: whom.port.number,
         secure_port: whom.secure.number,
         overridden: fields.overridden(),

@@ -34,7 +34,7 @@ impl<'a> View<'a> {
     }
 
     fn with(instance: &'a Registered, action: Action, renewed_at: u64) -> Self {
-        let ip = instance.address.ip().to_string();
+        let ip = instance.address.get().ip().to_string();
         let Some(details) = &instance.eureka else {
             return Self {
                 action,
@@ -42,7 +42,7 @@ impl<'a> View<'a> {
                 application: instance.service.to_ascii_uppercase().into(),
                 host: ip.clone().into(),
                 ip,
-                port: (instance.address.port(), true),
+                port: (instance.address.get().port(), true),
                 secure_port: (443, false),
                 instance,
             };
@@ -52,7 +52,7 @@ impl<'a> View<'a> {
             action,
             renewed_at,
             application: shared.name.as_str().into(),
-            host: details.host_name.as_deref().map_or_else(|| ip.clone().into(), Cow::Borrowed),
+            host: details.host(&instance.id).map_or_else(|| ip.clone().into(), Cow::Borrowed),
             ip,
             port: (details.port, shared.port_enabled),
             secure_port: (details.secure_port, shared.secure_port_enabled),
