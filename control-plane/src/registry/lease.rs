@@ -133,7 +133,8 @@ impl Leases {
         }
     }
 
-    /// The stream broke: what still hangs on it ends after `grace`, or at its own deadline if that is sooner.
+    /// The stream broke: what still hangs on it ends after `grace`, or at its own deadline if that is sooner. A node
+    /// that had been silent before was not heard to die: its connection timed out, which is silence like any other.
     pub(crate) fn release(&mut self, key: &InstanceKey, stream: u64, grace: Duration, now: Instant) {
         let now = self.since(now);
         let Some(slot) = self.find(&key.service, &key.id) else { return };
@@ -142,6 +143,9 @@ impl Leases {
             return;
         }
         lease.holder = None;
+        if lease.is_silent(now) {
+            return;
+        }
         let left = (now + nanoseconds(grace)).saturating_sub(lease.renewed).div_ceil(MILLISECOND);
         let shorter = lease.ends_after.min(lease.milliseconds.saturating_sub(1));
         lease.ends_after = u32::try_from(left).map_or(shorter, |left| left.min(shorter));

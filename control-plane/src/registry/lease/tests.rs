@@ -77,6 +77,19 @@ fn a_broken_stream_is_no_silence() {
 }
 
 #[test]
+fn a_connection_that_timed_out_is_silence() {
+    let (mut leases, start) = (Leases::default(), Instant::now());
+    for (stream, id) in [(1, "a"), (2, "b"), (3, "c")] {
+        leases.grant(key(id), 3 * SECOND, held_by(stream), start);
+    }
+    for (stream, id) in [(1, "a"), (2, "b"), (3, "c")] {
+        leases.release(&key(id), stream, SECOND, start + 5 * SECOND);
+    }
+    assert!(leases.due(start + 6 * SECOND).over.is_empty(), "a network was cut");
+    assert_eq!(leases.holder(&key("a")), None);
+}
+
+#[test]
 fn places_are_used_again() {
     let (mut leases, start) = (Leases::default(), Instant::now());
     for round in 0..100 {
