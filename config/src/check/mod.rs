@@ -3,6 +3,7 @@
 
 mod address;
 mod auth;
+mod config_server;
 mod gateway;
 mod headers;
 mod limits;

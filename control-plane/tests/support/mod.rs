@@ -46,6 +46,7 @@ pub(crate) fn config(data_dir: &Path) -> ControlPlaneConfig {
         data_dir: data_dir.to_owned(),
         seed: SeedConfig::default(),
         trace_spans: 1_000,
+        config_server: None,
     }
 }
 
