@@ -5,6 +5,7 @@
 //! (`publisher`). The wire format of the stream is [`portreeve_config::wire`].
 
 mod api;
+mod configuration;
 mod console;
 mod publisher;
 mod registry;
@@ -19,11 +20,13 @@ use std::net::SocketAddr;
 use portreeve_config::{ControlPlaneConfig, Faults, check};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
+use crate::configuration::Configuration;
 use crate::state::State;
 use crate::store::EmbeddedStore;
 
+pub use crate::configuration::ConfigurationError;
 pub use crate::store::StoreError;
 
 /// A control plane that can be started.
@@ -34,6 +37,7 @@ pub struct ControlPlane;
 #[derive(Debug)]
 pub struct RunningControlPlane {
     address: SocketAddr,
+    config_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -55,6 +59,9 @@ pub enum StartError {
     /// The configuration is faulty; nothing was opened.
     #[error("the configuration of the control plane cannot be used: {0}")]
     Faulty(#[from] Faults),
+    /// The config server cannot open what it was told to.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
     /// The task that opens the database was stopped.
     #[error("the start was interrupted")]
     Interrupted,
@@ -64,29 +71,54 @@ impl ControlPlane {
     /// Opens the database, listens and serves on the caller's tokio runtime. On return it takes requests.
     pub async fn start(config: ControlPlaneConfig) -> Result<RunningControlPlane, StartError> {
         check::control_plane(&config).into_result(())?;
-        let listen_fault = |source| StartError::Listen { address: config.listen.clone(), source };
-        let listener = TcpListener::bind(&config.listen).await.map_err(listen_fault)?;
-        let address = listener.local_addr().map_err(listen_fault)?;
+        let (listener, address) = listen(&config.listen).await?;
+        let config_door = match &config.config_server {
+            Some(config) => Some(listen(&config.listen).await?),
+            None => None,
+        };
         let (data_dir, seed) = (config.data_dir.clone(), config.seed.clone());
         let opening = move || State::begin(EmbeddedStore::open(&data_dir)?, seed);
         let state = tokio::task::spawn_blocking(opening).await.map_err(|_| StartError::Interrupted)??;
         let (stop, stopping) = watch::channel(false);
         let app = api::router(state.clone(), &config, address, stopping.clone());
+        let config_address = config_door.as_ref().map(|(_, address)| *address);
+        let mut doors = JoinSet::new();
+        doors.spawn(server::serve(listener, app, stopping.clone()));
+        let mut followers = JoinSet::new();
+        if let (Some(config), Some((listener, address))) = (&config.config_server, config_door) {
+            let configuration = Configuration::open(config, state.clone()).await?;
+            let app = api::config_server::router(configuration.clone(), config, address);
+            doors.spawn(server::serve(listener, app, stopping));
+            followers.spawn(configuration.follow());
+            tracing::info!(%address, "config server ready");
+        }
+        followers.spawn(state::expire_leases(state.clone()));
         let task = tokio::spawn(async move {
-            let expiry = tokio::spawn(state::expire_leases(state.clone()));
-            server::serve(listener, app, stopping).await;
-            expiry.abort();
+            while doors.join_next().await.is_some() {}
+            followers.shutdown().await;
             state.end().await;
         });
         tracing::info!(%address, "control plane ready");
-        Ok(RunningControlPlane { address, stop, task })
+        Ok(RunningControlPlane { address, config_address, stop, task })
     }
+}
+
+async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let fault = |source| StartError::Listen { address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).await.map_err(fault)?;
+    let bound = listener.local_addr().map_err(fault)?;
+    Ok((listener, bound))
 }
 
 impl RunningControlPlane {
     /// The address it listens on; the real port where port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of the config server, where one is configured.
+    pub fn config_server_address(&self) -> Option<SocketAddr> {
+        self.config_address
     }
 
     /// Waits until it has stopped.

@@ -1,6 +1,7 @@
 //! The HTTP side: which path is whose, and what every request must pass before it gets there.
 
 mod body;
+pub(crate) mod config_server;
 mod configuration;
 mod guard;
 mod health;
@@ -100,7 +101,7 @@ pub(crate) fn router(
 }
 
 /// At most `most` of these requests at one time, each within its time.
-fn limited(routes: Router<Context>, most: usize) -> Router<Context> {
+fn limited<S: Clone + Send + Sync + 'static>(routes: Router<S>, most: usize) -> Router<S> {
     let limits = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(overloaded))
         .layer(LoadShedLayer::new())
