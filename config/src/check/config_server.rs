@@ -120,7 +120,7 @@ fn encryption(config: &EncryptionConfig) -> Faults {
         faults.push(Fault::new("key", "the key is empty").hint("take `key` away, or set the variable"));
     }
     let salt = &config.salt;
-    let sound = !salt.is_empty() && salt.len() % 2 == 0 && salt.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let sound = !salt.is_empty() && salt.len().is_multiple_of(2) && salt.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !sound {
         faults.push(Fault::new("salt", "the salt is not hexadecimal").hint("such as `deadbeef`"));
     }
