@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Period, Secret};
+use crate::{BasicUser, Period, Secret};
 
 /// `config_server:` of a control plane: a drop-in for a Spring Cloud Config server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,9 +17,9 @@ pub struct ConfigServerConfig {
     pub listen: String,
     /// A path in front of every endpoint (`/config`); empty for none.
     pub path_prefix: String,
-    /// What clients must say (HTTP Basic). With none, whoever reaches the address is served.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub credentials: Option<BasicCredentials>,
+    /// Who may use it, by HTTP Basic. Anybody who reaches the address, when empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<BasicUser>,
     /// Where configuration comes from; an earlier source lies over a later one.
     pub sources: Vec<ConfigSource>,
     /// Keys that lie over everything, on every client.
@@ -35,7 +35,7 @@ pub struct ConfigServerConfig {
     pub monitor_secret: Option<Secret>,
 }
 
-/// A name and a password (RFC 7617).
+/// A name and a password that are said to others (RFC 7617).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BasicCredentials {
@@ -131,7 +131,7 @@ impl Default for ConfigServerConfig {
         Self {
             listen: "127.0.0.1:8888".to_owned(),
             path_prefix: String::new(),
-            credentials: None,
+            users: Vec::new(),
             sources: vec![ConfigSource::BuiltIn],
             overrides: BTreeMap::new(),
             accept_empty: true,

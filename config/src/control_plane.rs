@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigServerConfig, RouteConfig};
+use crate::{ConfigServerConfig, EurekaConfig, RouteConfig};
 
 /// `kind: control-plane`: a control plane process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +27,9 @@ pub struct ControlPlaneConfig {
     /// The endpoint for clients of Spring Cloud Config; absent, none is served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_server: Option<ConfigServerConfig>,
+    /// A Eureka server over the same registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eureka: Option<EurekaConfig>,
 }
 
 /// What an empty database is filled with.

@@ -9,6 +9,7 @@ pub mod check;
 mod config_server;
 mod control_plane;
 mod dns;
+mod eureka;
 mod fault;
 mod gateway;
 mod json;
@@ -38,6 +39,7 @@ pub use config_server::{
 };
 pub use control_plane::{ControlPlaneConfig, SeedConfig};
 pub use dns::DnsConfig;
+pub use eureka::{BasicUser, EurekaConfig};
 pub use fault::{Fault, Faults};
 pub use gateway::{
     AccessLog, AuthConfig, AuthProvider, CacheConfig, ControlPlaneLink, DuplicateSlashes, GatewayConfig,

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::api::Users;
 use crate::configuration::Configuration;
 use crate::state::State;
 use crate::store::EmbeddedStore;
@@ -37,7 +38,8 @@ pub struct ControlPlane;
 #[derive(Debug)]
 pub struct RunningControlPlane {
     address: SocketAddr,
-    config_address: Option<SocketAddr>,
+    eureka: Option<SocketAddr>,
+    config_server: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -62,52 +64,96 @@ pub enum StartError {
     /// The config server cannot open what it was told to.
     #[error(transparent)]
     Configuration(#[from] ConfigurationError),
+    /// What a user of HTTP Basic is known by cannot be read.
+    #[error("the password of the user `{user}` cannot be read: {problem}")]
+    Password {
+        /// The user's name.
+        user: String,
+        /// Why.
+        problem: String,
+    },
     /// The task that opens the database was stopped.
     #[error("the start was interrupted")]
     Interrupted,
+}
+
+/// A listener for each protocol that is configured.
+struct Doors {
+    own: (TcpListener, SocketAddr),
+    eureka: Option<(TcpListener, SocketAddr, Users)>,
+    config_server: Option<(TcpListener, SocketAddr, Users)>,
 }
 
 impl ControlPlane {
     /// Opens the database, listens and serves on the caller's tokio runtime. On return it takes requests.
     pub async fn start(config: ControlPlaneConfig) -> Result<RunningControlPlane, StartError> {
         check::control_plane(&config).into_result(())?;
-        let (listener, address) = listen(&config.listen).await?;
-        let config_door = match &config.config_server {
-            Some(config) => Some(listen(&config.listen).await?),
-            None => None,
-        };
+        let doors = Doors::open(&config).await?;
         let (data_dir, seed) = (config.data_dir.clone(), config.seed.clone());
         let opening = move || State::begin(EmbeddedStore::open(&data_dir)?, seed);
         let state = tokio::task::spawn_blocking(opening).await.map_err(|_| StartError::Interrupted)??;
         let (stop, stopping) = watch::channel(false);
-        let app = api::router(state.clone(), &config, address, stopping.clone());
-        let config_address = config_door.as_ref().map(|(_, address)| *address);
-        let mut doors = JoinSet::new();
-        doors.spawn(server::serve(listener, app, stopping.clone()));
+        let address = doors.own.1;
+        let eureka = doors.eureka.as_ref().map(|(_, address, _)| *address);
+        let config_server = doors.config_server.as_ref().map(|(_, address, _)| *address);
         let mut followers = JoinSet::new();
-        if let (Some(config), Some((listener, address))) = (&config.config_server, config_door) {
-            let configuration = Configuration::open(config, state.clone()).await?;
-            let app = api::config_server::router(configuration.clone(), config, address);
-            doors.spawn(server::serve(listener, app, stopping));
-            followers.spawn(configuration.follow());
-            tracing::info!(%address, "config server ready");
-        }
+        let mut served = doors.serve(&config, &state, stopping, &mut followers).await?;
         followers.spawn(state::expire_leases(state.clone()));
         let task = tokio::spawn(async move {
-            while doors.join_next().await.is_some() {}
+            while served.join_next().await.is_some() {}
             followers.shutdown().await;
             state.end().await;
         });
         tracing::info!(%address, "control plane ready");
-        Ok(RunningControlPlane { address, config_address, stop, task })
+        Ok(RunningControlPlane { address, eureka, config_server, stop, task })
     }
 }
 
-async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {
-    let fault = |source| StartError::Listen { address: address.to_owned(), source };
-    let listener = TcpListener::bind(address).await.map_err(fault)?;
-    let bound = listener.local_addr().map_err(fault)?;
-    Ok((listener, bound))
+impl Doors {
+    /// Reads every password and opens every listener; nothing is served yet.
+    async fn open(config: &ControlPlaneConfig) -> Result<Self, StartError> {
+        let own = listen(&config.listen).await?;
+        let (mut eureka, mut config_server) = (None, None);
+        if let Some(config) = &config.eureka {
+            let users = Users::read(&config.users, "Portreeve")?;
+            let (listener, address) = listen(&config.listen).await?;
+            eureka = Some((listener, address, users));
+        }
+        if let Some(config) = &config.config_server {
+            let users = Users::read(&config.users, "Portreeve")?;
+            let (listener, address) = listen(&config.listen).await?;
+            config_server = Some((listener, address, users));
+        }
+        Ok(Self { own, eureka, config_server })
+    }
+
+    /// Serves on each of them. What must go on beside requests joins `followers`.
+    async fn serve(
+        self,
+        config: &ControlPlaneConfig,
+        state: &State,
+        stopping: watch::Receiver<bool>,
+        followers: &mut JoinSet<()>,
+    ) -> Result<JoinSet<()>, StartError> {
+        let mut served = JoinSet::new();
+        if let (Some(config), Some((listener, address, users))) = (&config.config_server, self.config_server)
+        {
+            let configuration = Configuration::open(config, state.clone()).await?;
+            let app = api::config_server::router(configuration.clone(), users, config, address);
+            served.spawn(server::serve(listener, app, stopping.clone()));
+            followers.spawn(configuration.follow());
+            tracing::info!(%address, "clients of Spring Cloud Config are served");
+        }
+        if let (Some(config), Some((listener, address, users))) = (&config.eureka, self.eureka) {
+            let app = api::eureka(state.clone(), users, config, address);
+            served.spawn(server::serve(listener, app, stopping.clone()));
+            tracing::info!(%address, "Eureka clients are served");
+        }
+        let (listener, address) = self.own;
+        let app = api::router(state.clone(), config, address, stopping.clone());
+        served.spawn(server::serve(listener, app, stopping));
+        Ok(served)
+    }
 }
 
 impl RunningControlPlane {
@@ -118,7 +164,12 @@ impl RunningControlPlane {
 
     /// The address of the config server, where one is configured.
     pub fn config_server_address(&self) -> Option<SocketAddr> {
-        self.config_address
+        self.config_server
+    }
+
+    /// The address of its Eureka server; `None` where it is none.
+    pub fn eureka_address(&self) -> Option<SocketAddr> {
+        self.eureka
     }
 
     /// Waits until it has stopped.
@@ -131,6 +182,13 @@ impl RunningControlPlane {
         let _ = self.stop.send(true);
         self.stopped().await;
     }
+}
+
+async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let fault = |source| StartError::Listen { address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).await.map_err(fault)?;
+    let address = listener.local_addr().map_err(fault)?;
+    Ok((listener, address))
 }
 
 fn listen_remedy(source: &io::Error) -> &'static str {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use portreeve::config::parse_document;
+use portreeve::config::{ConfigServerConfig, Secret, parse_document};
 use portreeve::{ControlPlane, ControlPlaneConfig, Document};
 use portreeve_control_plane::StartError;
 
@@ -12,6 +12,7 @@ use super::{Failure, Outcome, asked_to_stop, block_on, load, tell_addresses, unl
 const HELP: &str = "\
 Examples:
   portreeve control-plane
+  portreeve control-plane --spring
   portreeve control-plane --config control-plane.yaml --data-dir /var/lib/portreeve
   curl http://127.0.0.1:7070/v1/nodes";
 
@@ -27,6 +28,10 @@ pub(crate) struct Arguments {
     /// Keep the database here instead of where the file says.
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
+    /// Be a Eureka server and a Spring Cloud Config server too, at their usual addresses (127.0.0.1:8761 and
+    /// 127.0.0.1:8888) unless the file gives others. A key in `ENCRYPT_KEY` opens encrypted configuration.
+    #[arg(long)]
+    spring: bool,
     /// Write the address in use to this file as JSON, once requests are served.
     #[arg(long, value_name = "FILE")]
     address_file: Option<PathBuf>,
@@ -46,7 +51,18 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
     if let Some(folder) = &arguments.data_dir {
         config.data_dir.clone_from(folder);
     }
+    if arguments.spring {
+        config.eureka.get_or_insert_default();
+        config.config_server.get_or_insert_with(config_server);
+    }
     block_on(serve(config, arguments))
+}
+
+/// A config server as Spring's own starts without a file.
+fn config_server() -> ConfigServerConfig {
+    let mut config = ConfigServerConfig::default();
+    config.encryption.key = std::env::var("ENCRYPT_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new);
+    config
 }
 
 async fn serve(config: ControlPlaneConfig, arguments: Arguments) -> Outcome {
@@ -54,7 +70,13 @@ async fn serve(config: ControlPlaneConfig, arguments: Arguments) -> Outcome {
         StartError::Faulty(_) => Failure::configuration(error),
         other => Failure::new(other),
     })?;
-    let addresses = serde_json::json!({"listen": running.address().to_string()});
+    let mut addresses = serde_json::json!({"listen": running.address().to_string()});
+    if let Some(eureka) = running.eureka_address() {
+        addresses["eureka"] = eureka.to_string().into();
+    }
+    if let Some(config_server) = running.config_server_address() {
+        addresses["config_server"] = config_server.to_string().into();
+    }
     tell_addresses(arguments.address_file.as_deref(), &addresses)?;
     asked_to_stop().await?;
     tracing::info!("control plane stops; nodes go on serving with what they know");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{address, process};
+use super::{address, eureka, process};
 use crate::{
     BasicCredentials, ConfigServerConfig, ConfigSource, EncryptionConfig, Fault, Faults, GitSource,
     RefreshConfig,
@@ -13,7 +13,7 @@ pub(super) fn faults(config: &ConfigServerConfig) -> Faults {
     let mut faults = Faults::default();
     faults.add("listen", address::listener(&config.listen).err());
     faults.add("path_prefix", prefix(&config.path_prefix));
-    faults.add("credentials", credentials(config.credentials.as_ref()));
+    faults.add("users", eureka::users(&config.users));
     if config.sources.is_empty() {
         faults.push(Fault::new("sources", "no source is listed").hint("such as `[built_in]`"));
     }
@@ -120,7 +120,8 @@ fn encryption(config: &EncryptionConfig) -> Faults {
         faults.push(Fault::new("key", "the key is empty").hint("take `key` away, or set the variable"));
     }
     let salt = &config.salt;
-    let sound = !salt.is_empty() && salt.len().is_multiple_of(2) && salt.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let sound =
+        !salt.is_empty() && salt.len().is_multiple_of(2) && salt.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !sound {
         faults.push(Fault::new("salt", "the salt is not hexadecimal").hint("such as `deadbeef`"));
     }

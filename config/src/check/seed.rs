@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{address, config_server, names, process, routes};
+use super::{address, config_server, eureka, names, process, routes};
 use crate::{ControlPlaneConfig, Fault, Faults, SeedConfig};
 
 /// Without `references` no route is blamed for naming a service that is not there.
@@ -12,10 +12,23 @@ pub(super) fn faults(config: &ControlPlaneConfig, references: bool) -> Faults {
     faults.add("data_dir", process::folder(&config.data_dir));
     faults.add("seed", seed(&config.seed, references));
     faults.add("config_server", config.config_server.iter().flat_map(config_server::faults));
+    if let Some(config) = &config.eureka {
+        faults.add("eureka", eureka::faults(config));
+    }
+    faults.add("", clashes(config));
     if !(1..=10_000_000).contains(&config.trace_spans) {
         faults.push(Fault::new("trace_spans", format!("{} spans: it is 1 to 10000000", config.trace_spans)));
     }
     faults
+}
+
+/// Two listeners cannot have one address.
+fn clashes(config: &ControlPlaneConfig) -> Vec<Fault> {
+    let mut listeners = vec![("listen", config.listen.as_str())];
+    listeners.extend(config.eureka.as_ref().map(|eureka| ("eureka.listen", eureka.listen.as_str())));
+    let config_server = config.config_server.as_ref();
+    listeners.extend(config_server.map(|server| ("config_server.listen", server.listen.as_str())));
+    address::clashes(&listeners)
 }
 
 fn seed(seed: &SeedConfig, references: bool) -> Faults {

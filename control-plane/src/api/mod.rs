@@ -1,8 +1,10 @@
 //! The HTTP side: which path is whose, and what every request must pass before it gets there.
 
+mod basic;
 mod body;
 pub(crate) mod config_server;
 mod configuration;
+mod eureka;
 mod guard;
 mod health;
 mod instances;
@@ -37,6 +39,9 @@ use crate::state::State;
 use crate::traces::TraceStore;
 
 use problem::Problem;
+
+pub(crate) use basic::Users;
+pub(crate) use eureka::router as eureka;
 
 /// Requests at one time, streams not counted; what comes on top is told to come back.
 const REQUESTS: usize = 512;

@@ -14,11 +14,11 @@ use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use portreeve_config::RefreshConfig;
-use portreeve_config::wire::Instance;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
+use crate::registry::Registered;
 use crate::state::State;
 use crate::store::LayerKey;
 
@@ -164,15 +164,16 @@ impl Refresher {
 }
 
 /// Where an instance is told, if it says so. Only its own address is ever called.
-fn door(instance: &Instance) -> Option<Door> {
-    let port: u16 = instance.metadata.get(PORT)?.parse().ok().filter(|port| *port != 0)?;
-    let context = instance.metadata.get(CONTEXT).map_or("", String::as_str).trim_end_matches('/');
+fn door(instance: &Registered) -> Option<Door> {
+    let said = |name| instance.metadata.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
+    let port: u16 = said(PORT)?.parse().ok().filter(|port| *port != 0)?;
+    let context = said(CONTEXT).unwrap_or_default().trim_end_matches('/');
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
     if !context.bytes().all(sound) || !(context.is_empty() || context.starts_with('/')) {
         return None;
     }
     let address = SocketAddr::new(instance.address.ip(), port);
-    Some(Door { service: instance.service.clone(), address, path: format!("{context}/actuator/refresh") })
+    Some(Door { service: instance.service.to_string(), address, path: format!("{context}/actuator/refresh") })
 }
 
 /// Whom a file is meant for: its name, cut at each `-` from the right. `application` is everyone.
@@ -202,7 +203,7 @@ fn differing(before: &BTreeMap<LayerKey, u64>, now: &BTreeMap<LayerKey, u64>) ->
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-    use portreeve_config::wire::InstanceStatus;
+    use portreeve_config::wire::{Instance, InstanceStatus};
 
     use super::*;
 
@@ -230,7 +231,9 @@ mod tests {
             lease_ms: 30_000,
             metadata: metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         };
-        let to = |metadata| door(&instance(metadata)).map(|door| format!("{}{}", door.address, door.path));
+        let to = |metadata| {
+            door(&Registered::from(instance(metadata))).map(|door| format!("{}{}", door.address, door.path))
+        };
         assert_eq!(to(&[(PORT, "8081")]).as_deref(), Some("10.0.0.7:8081/actuator/refresh"));
         let with_context = to(&[(PORT, "8081"), (CONTEXT, "/manage/")]);
         assert_eq!(with_context.as_deref(), Some("10.0.0.7:8081/manage/actuator/refresh"));

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use portreeve_config::wire::{Instance, InstanceStatus, Revision};
 use portreeve_config::{Faults, RouteConfig};
 
-use crate::registry::{Holder, InstanceKey};
+use crate::registry::{Amendment, Holder, InstanceKey, Registered};
 use crate::store::{LayerKey, StoreError, Values};
 
 /// One write.
@@ -20,6 +20,12 @@ pub(crate) enum Command {
     RemoveService(String),
     /// A holder ties the lease to its stream.
     Register(Instance, Option<Holder>),
+    /// A client of Eureka registers, or another Eureka server tells of one that did (`replicated`).
+    RegisterClient {
+        instance: Box<Registered>,
+        replicated: bool,
+    },
+    Amend(InstanceKey, Amendment),
     SetStatus(InstanceKey, InstanceStatus),
     /// With who asks on a stream: what another node holds cannot be taken out that way.
     Deregister(InstanceKey, Option<Holder>),

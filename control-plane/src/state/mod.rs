@@ -20,7 +20,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::configuration::Standing;
 use crate::publisher::{Publisher, Watcher};
-use crate::registry::{InstanceKey, Leases};
+use crate::registry::{Age, InstanceKey, Leases};
 use crate::store::{Store, StoreError};
 
 pub(crate) use admission::excerpt;
@@ -63,7 +63,7 @@ impl State {
         let mut leases = Leases::default();
         let now = Instant::now();
         for instance in model.registry.all() {
-            leases.grant(InstanceKey::of(instance), Duration::from_millis(instance.lease_ms), None, now);
+            leases.grant(instance.key(), Duration::from_millis(instance.lease_ms.into()), None, now);
         }
         let shared = Arc::new(Shared {
             publisher: Publisher::new(model.revision),
@@ -119,12 +119,17 @@ impl State {
 
     /// A sign of life for one instance; `stream` is the stream it came by. False when it is not registered.
     pub(crate) fn renew(&self, key: &InstanceKey, stream: Option<u64>) -> bool {
-        self.shared.leases().renew(key, stream, Instant::now())
+        self.renew_named(&key.service, &key.id, stream)
     }
 
-    /// How long each of `keys` is still believed without a sign of life.
-    pub(crate) fn lease_left(&self, key: &InstanceKey) -> Option<Duration> {
-        self.shared.leases().left(key, Instant::now())
+    /// As [`State::renew`], for whoever has the two names only.
+    pub(crate) fn renew_named(&self, service: &str, id: &str, stream: Option<u64>) -> bool {
+        self.shared.leases().renew(service, id, stream, Instant::now())
+    }
+
+    /// How long an instance has been silent, and is still believed without a sign of life.
+    pub(crate) fn lease_age(&self, key: &InstanceKey) -> Option<Age> {
+        self.shared.leases().age(key, Instant::now())
     }
 
     /// A stream has ended: what was registered on it gets only the grace, unless a newer stream of the same

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use portreeve_config::RouteConfig;
-use portreeve_config::wire::{ConfigScope, Instance, Revision};
+use portreeve_config::wire::{ConfigScope, Revision};
 
 use crate::configuration::Standing;
-use crate::registry::{InstanceKey, Registry};
+use crate::registry::{InstanceKey, Registered, Registry};
 use crate::store::{Contents, LayerKey, Record, Values, Versioned};
 
 /// Everything that nodes and API clients can see.
@@ -32,7 +33,7 @@ pub(crate) struct Catalog {
 }
 
 /// Instances that a group of writes changes; `None` is removed.
-pub(crate) type InstanceChanges = HashMap<InstanceKey, Option<Arc<Instance>>>;
+pub(crate) type InstanceChanges = HashMap<InstanceKey, Option<Arc<Registered>>>;
 
 impl Model {
     /// What the store held.
@@ -44,10 +45,7 @@ impl Model {
             services: contents.services.into_iter().collect(),
             layers: contents.layers.into_iter().collect(),
         };
-        let mut registry = Registry::default();
-        for instance in contents.instances {
-            registry.set(InstanceKey::of(&instance), Some(instance));
-        }
+        let registry = Registry::restore(contents.instances, contents.revision, now());
         Self { revision: contents.revision, catalog: Arc::new(catalog), registry, standing: Arc::default() }
     }
 
@@ -60,10 +58,16 @@ impl Model {
     pub(crate) fn adopt(&mut self, revision: Revision, catalog: Arc<Catalog>, instances: InstanceChanges) {
         self.revision = revision;
         self.catalog = catalog;
+        let at = (revision, now());
         for (key, value) in instances {
-            self.registry.set(key, value);
+            self.registry.set(&key, value, at);
         }
     }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
 }
 
 impl Catalog {

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::command::{Command, Refusal};
 use super::draft::{Draft, Ground};
+use super::model;
 use super::{GRACE, Shared};
 use crate::registry::{Holder, InstanceKey};
 use crate::store::{Commit, Record, Store};
@@ -102,6 +103,7 @@ impl Writer {
             model: &model,
             holder: &|key| self.shared.leases().holder(key).cloned(),
             is_over: &|key| self.shared.leases().is_over(key, now),
+            now: model::now(),
         };
         let mut draft = Draft::of(&model);
         let mut group = Group::default();
@@ -141,7 +143,7 @@ impl Writer {
                 LeaseStep::Forget { key, expired } => {
                     leases.forget(key);
                     let reason = if *expired { "its lease ended" } else { "it was deregistered" };
-                    tracing::info!(service = key.service, id = key.id, reason, "instance removed");
+                    tracing::info!(service = &*key.service, id = &*key.id, reason, "instance removed");
                 }
                 LeaseStep::Grant { key, length, holder } => {
                     leases.grant(key.clone(), *length, holder.clone(), now);
@@ -173,11 +175,13 @@ impl Group {
 
 impl LeaseStep {
     fn of(command: &Command) -> Option<Self> {
-        let Command::Register(instance, holder) = command else { return None };
-        Some(Self::Grant {
-            key: InstanceKey::of(instance),
-            length: Duration::from_millis(instance.lease_ms),
-            holder: holder.clone(),
-        })
+        let (key, length, holder) = match command {
+            Command::Register(instance, holder) => {
+                (InstanceKey::of(instance), instance.lease_ms, holder.clone())
+            }
+            Command::RegisterClient { instance, .. } => (instance.key(), instance.lease_ms.into(), None),
+            _ => return None,
+        };
+        Some(Self::Grant { key, length: Duration::from_millis(length), holder })
     }
 }

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use portreeve_config::RouteConfig;
-use portreeve_config::wire::{Instance, Revision};
+use portreeve_config::wire::Revision;
 use serde::{Deserialize, Serialize};
 
-use crate::registry::InstanceKey;
+use crate::registry::{InstanceKey, Registered};
 
 pub(crate) use embedded::EmbeddedStore;
 
@@ -36,7 +36,7 @@ pub(crate) struct Commit {
 pub(crate) enum Record {
     Route { name: String, value: Option<Arc<RouteConfig>> },
     Service { name: String, known: bool },
-    Instance { key: InstanceKey, value: Option<Arc<Instance>> },
+    Instance { key: InstanceKey, value: Option<Arc<Registered>> },
     Layer { key: LayerKey, value: Option<Arc<Values>> },
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct Contents {
     pub(crate) routes_revision: Revision,
     pub(crate) routes: Vec<Versioned<Arc<RouteConfig>>>,
     pub(crate) services: Vec<String>,
-    pub(crate) instances: Vec<Arc<Instance>>,
+    pub(crate) instances: Vec<Arc<Registered>>,
     pub(crate) layers: Vec<(LayerKey, Versioned<Arc<Values>>)>,
 }
 

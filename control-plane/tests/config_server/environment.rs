@@ -1,6 +1,6 @@
 //! Environments: both JSON forms, the merged forms, the order of sources, and every refusal.
 
-use portreeve_config::{BasicCredentials, ConfigSource, Secret};
+use portreeve_config::{BasicUser, ConfigSource};
 use serde_json::json;
 
 use super::{Server, folder_source, write};
@@ -198,9 +198,11 @@ async fn earlier_sources_lie_over_later_ones_and_overrides_over_all() {
 
 #[tokio::test]
 async fn name_and_password_guard_everything_but_health() {
-    let server = Server::with(|config, _| {
-        let password = Secret::new("pass:word");
-        config.credentials = Some(BasicCredentials { username: "reader".to_owned(), password });
+    let server = Server::with(|config, folder| {
+        let file = folder.join("password");
+        std::fs::write(&file, "pass:word\n").unwrap();
+        let name = "reader".to_owned();
+        config.users = vec![BasicUser { name, password_hash: None, password_file: Some(file) }];
     });
     let server = server.await;
     let right = ("authorization", "Basic cmVhZGVyOnBhc3M6d29yZA==");

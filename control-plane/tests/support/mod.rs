@@ -48,6 +48,7 @@ pub(crate) fn config(data_dir: &Path) -> ControlPlaneConfig {
         seed: SeedConfig::default(),
         trace_spans: 1_000,
         config_server: None,
+        eureka: None,
     }
 }
 

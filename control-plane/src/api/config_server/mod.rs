@@ -11,19 +11,16 @@ mod refusal;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use aws_lc_rs::constant_time;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware;
-use axum::response::Response;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use portreeve_config::{BasicCredentials, ConfigServerConfig, Secret};
+use portreeve_config::{ConfigServerConfig, Secret};
 
-use super::{REQUESTS, guard, limited};
+use super::{REQUESTS, Users, guard, limited};
 use crate::configuration::{Configuration, Query};
 
 use asked::{Asked, asked};
@@ -37,32 +34,26 @@ const BODY_BYTES: usize = 8 * 1024 * 1024;
 struct Server {
     configuration: Arc<Configuration>,
     prefix: Arc<str>,
-    credentials: Option<Arc<BasicCredentials>>,
+    users: Arc<Users>,
     monitor_secret: Option<Arc<Secret>>,
 }
 
 /// Every path of the config server. `address` is what it listens on.
 pub(crate) fn router(
     configuration: Arc<Configuration>,
+    users: Users,
     config: &ConfigServerConfig,
     address: SocketAddr,
 ) -> Router {
     let server = Server {
         configuration,
         prefix: config.path_prefix.as_str().into(),
-        credentials: config.credentials.clone().map(Arc::new),
+        users: Arc::new(users),
         monitor_secret: config.monitor_secret.clone().map(Arc::new),
     };
     let routes = limited(Router::new().fallback(serve), REQUESTS);
-    // Beyond loopback clients call it by names that nobody here can know.
-    let routes = match address.ip().is_loopback() {
-        true => {
-            let guard = guard::Guard::new(&config.listen, address);
-            routes.layer(middleware::from_fn_with_state(guard, guard::check))
-        }
-        false => routes,
-    };
-    routes.with_state(server)
+    let guard = guard::Guard::of_any_name(&config.listen, address);
+    routes.layer(middleware::from_fn_with_state(guard, guard::check)).with_state(server)
 }
 
 async fn serve(State(server): State<Server>, request: Request) -> Response {
@@ -75,7 +66,10 @@ impl Server {
         let (head, body) = request.into_parts();
         let query = head.uri.query().unwrap_or_default().to_owned();
         let path = head.uri.path().strip_prefix(&*self.prefix).unwrap_or_default();
-        let is_known = self.knows(&head.headers);
+        let stranger = match self.users.is_empty() {
+            true => None,
+            false => self.users.check(&head.headers).await.err(),
+        };
         let is_write = head.method == Method::POST;
         // Who may not ask is not told what there would be, beside the health of the server and signed webhooks.
         let open = |asked: &Asked| match asked {
@@ -84,8 +78,9 @@ impl Server {
             _ => false,
         };
         let asked = asked(path, is_write, has_flag(&query, "useDefaultLabel"));
-        if !is_known && !asked.as_ref().is_ok_and(open) {
-            return Err(Refusal::Credentials);
+        let is_known = stranger.is_none();
+        if let Some(stranger) = stranger.filter(|_| !asked.as_ref().is_ok_and(open)) {
+            return Ok(stranger.into_response());
         }
         let asked = asked.map_err(|fault| self.or_wrong_method(fault.into(), path, &query))?;
         refuse_method(&asked, &head.method)?;
@@ -155,19 +150,6 @@ impl Server {
             self.configuration.expect_news(targets);
         }
         Ok(environment::typed("application/json", answer))
-    }
-
-    /// Whether a client said name and password, where any are wanted.
-    fn knows(&self, headers: &HeaderMap) -> bool {
-        let Some(wanted) = &self.credentials else { return true };
-        let said = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let said = said.and_then(|text| text.split_once(' '));
-        let Some((_, encoded)) = said.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic")) else {
-            return false;
-        };
-        let Ok(pair) = BASE64_STANDARD.decode(encoded.trim()) else { return false };
-        let expected = format!("{}:{}", wanted.username, wanted.password.reveal());
-        constant_time::verify_slices_are_equal(&pair, expected.as_bytes()).is_ok()
     }
 
     /// A path that only the other kind of method has is no unknown one.

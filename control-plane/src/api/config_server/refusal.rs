@@ -17,8 +17,6 @@ pub(super) enum Refusal {
     Encryption { status: StatusCode, word: &'static str, description: &'static str },
     /// A method that a path does not have.
     Method(&'static str),
-    /// Name and password are missing or wrong.
-    Credentials,
 }
 
 impl Refusal {
@@ -38,12 +36,6 @@ impl Refusal {
                 let mut response =
                     plain(StatusCode::METHOD_NOT_ALLOWED, "this path does not take the method", path);
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-                response
-            }
-            Self::Credentials => {
-                let mut response = plain(StatusCode::UNAUTHORIZED, "name and password are needed", path);
-                let challenge = HeaderValue::from_static("Basic realm=\"portreeve\", charset=\"UTF-8\"");
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
                 response
             }
         }
