@@ -136,10 +136,10 @@ impl Doors {
         followers: &mut JoinSet<()>,
     ) -> Result<JoinSet<()>, StartError> {
         let mut served = JoinSet::new();
-        if let (Some(config), Some((listener, address, users))) = (&config.config_server, self.config_server)
+        if let (Some(server), Some((listener, address, users))) = (&config.config_server, self.config_server)
         {
-            let configuration = Configuration::open(config, state.clone()).await?;
-            let app = api::config_server::router(configuration.clone(), users, config, address);
+            let configuration = Configuration::open(server, &config.data_dir, state.clone()).await?;
+            let app = api::config_server::router(configuration.clone(), users, server, address);
             served.spawn(server::serve(listener, app, stopping.clone()));
             followers.spawn(configuration.follow());
             tracing::info!(%address, "clients of Spring Cloud Config are served");

@@ -2,7 +2,7 @@
 //! not served. A repository that cannot be read any more goes on with the commits that were read before.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use gix::ObjectId;
 use portreeve_config::GitSource;
 
 use super::live::replace;
+use super::remote::{Remote, chain};
 use super::search::Shelf;
 use super::tree::{FILE_BYTES, FILES, TREE_BYTES, Tree};
 use super::watch::Followed;
@@ -29,8 +30,10 @@ const MASTER: &str = "master";
 #[derive(Debug)]
 pub(super) struct Repository {
     place: PathBuf,
+    remote: Option<Remote>,
     name: String,
     shelf: Shelf,
+    fetch_every: Duration,
     default_label: String,
     try_master: bool,
     current: Mutex<Arc<Tree>>,
@@ -44,6 +47,8 @@ struct Kept {
     trees: Vec<(ObjectId, Arc<Tree>)>,
     labels: HashMap<String, ObjectId>,
     unreadable: bool,
+    /// The last fetch failed, and that was logged.
+    unreachable: bool,
 }
 
 /// Why a repository gave nothing.
@@ -60,8 +65,10 @@ pub(crate) enum GitFault {
 }
 
 impl Repository {
-    pub(super) fn new(config: &GitSource) -> Self {
+    pub(super) fn new(config: &GitSource, data_dir: &Path) -> Self {
+        let remote = Remote::of(config, data_dir);
         let path = config.uri.strip_prefix("file://").unwrap_or(&config.uri);
+        let place = remote.as_ref().map_or_else(|| PathBuf::from(path), |remote| remote.mirror.clone());
         let shelf = Shelf {
             address: format!("{}/", config.uri.trim_end_matches('/')).into(),
             search_paths: config.search_paths.iter().cloned().collect(),
@@ -69,7 +76,9 @@ impl Repository {
             tree: Arc::default(),
         };
         Self {
-            place: PathBuf::from(path),
+            place,
+            remote,
+            fetch_every: config.fetch_every.get(),
             name: config.uri.clone(),
             shelf,
             default_label: config.default_label.clone(),
@@ -219,7 +228,57 @@ impl Followed for Repository {
         &self.name
     }
 
+    fn begin(&self) -> Vec<String> {
+        if self.remote.is_none() || self.tree(&self.default_labels()).is_err() {
+            return self.read();
+        }
+        self.take()
+    }
+
     fn read(&self) -> Vec<String> {
+        self.fetch();
+        self.take()
+    }
+
+    fn watched(&self) -> Option<PathBuf> {
+        if self.remote.is_some() {
+            return None;
+        }
+        let inner = self.place.join(".git");
+        [inner, self.place.clone()].into_iter().find(|folder| folder.join("refs").is_dir())
+    }
+
+    fn every(&self, is_watched: bool) -> Duration {
+        match (&self.remote, is_watched) {
+            (Some(_), _) => self.fetch_every,
+            (None, true) => EVERY,
+            (None, false) => RETRY,
+        }
+    }
+}
+
+impl Repository {
+    /// Asks the git host for news; what was fetched before stays where it cannot be asked.
+    fn fetch(&self) {
+        let Some(remote) = &self.remote else { return };
+        let outcome = remote.fetch();
+        let mut kept = self.lock();
+        match outcome {
+            Ok(()) => kept.unreachable = false,
+            Err(fault) => {
+                if !std::mem::replace(&mut kept.unreachable, true) {
+                    tracing::error!(
+                        source = self.name,
+                        fault = chain(&*fault),
+                        "a git host cannot be asked; what was fetched before counts"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Takes over what the default label leads to now.
+    fn take(&self) -> Vec<String> {
         match self.tree(&self.default_labels()) {
             Ok(tree) => replace(&self.current, tree, &self.name),
             // Told already, or the branch is gone: what stood there counts on.
@@ -229,14 +288,5 @@ impl Followed for Repository {
                 Vec::new()
             }
         }
-    }
-
-    fn watched(&self) -> Option<PathBuf> {
-        let inner = self.place.join(".git");
-        [inner, self.place.clone()].into_iter().find(|folder| folder.join("refs").is_dir())
-    }
-
-    fn every(&self, is_watched: bool) -> Duration {
-        if is_watched { EVERY } else { RETRY }
     }
 }

@@ -2,6 +2,7 @@
 //! cannot be read any more goes on with what it said last, and says so once.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portreeve_config::{ConfigServerConfig, ConfigSource};
@@ -98,6 +99,7 @@ impl Configuration {
     /// Reads every source once. One that cannot be read yet is logged and tried again.
     pub(crate) async fn open(
         config: &ConfigServerConfig,
+        data_dir: &Path,
         state: State,
     ) -> Result<Arc<Self>, ConfigurationError> {
         let cipher = key(config)?;
@@ -105,7 +107,7 @@ impl Configuration {
         let sources = config.sources.iter().map(|source| match source {
             ConfigSource::BuiltIn => Source::BuiltIn,
             ConfigSource::Folder(folder) => Source::Folder(Arc::new(Folder::new(folder))),
-            ConfigSource::Git(git) => Source::Git(Arc::new(Repository::new(git))),
+            ConfigSource::Git(git) => Source::Git(Arc::new(Repository::new(git, data_dir))),
         });
         let configuration = Arc::new(Self {
             sources: sources.collect(),

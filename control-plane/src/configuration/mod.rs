@@ -13,6 +13,7 @@ mod placeholder;
 mod properties;
 mod property;
 mod refresh;
+mod remote;
 mod scalar;
 mod search;
 mod standing;

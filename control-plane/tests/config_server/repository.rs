@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use portreeve_config::{ConfigSource, GitSource, Period};
+use portreeve_config::{BasicCredentials, ConfigServerConfig, ConfigSource, GitSource, Period, Secret};
 
-use super::support::LIMIT;
+use super::support::{LIMIT, Plane};
 use super::{Server, write};
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
@@ -145,6 +145,100 @@ async fn a_repository_that_was_never_there_is_no_reason_not_to_start() {
     let place = repository(server.folder.path(), "main");
     commit(&place, "pay.yml", "a: 1");
     assert_eq!(value(&server, "/pay/default").await, "1");
+}
+
+/// A git host: `git http-backend` behind a small server, which can be switched off.
+async fn host(folder: PathBuf) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}/repository", listener.local_addr().unwrap());
+    let task = tokio::spawn(async move {
+        let serve =
+            axum::routing::any(move |request: axum::extract::Request| backend(folder.clone(), request));
+        axum::serve(listener, axum::Router::new().fallback(serve)).await.unwrap();
+    });
+    (uri, task)
+}
+
+/// One request of the smart protocol as CGI (RFC 3875).
+async fn backend(folder: PathBuf, request: axum::extract::Request) -> axum::response::Response {
+    let (head, body) = request.into_parts();
+    let field = |name: &str| head.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+    if field("authorization") != "Basic cmVhZGVyOnRva2Vu" {
+        return axum::response::IntoResponse::into_response(http::StatusCode::UNAUTHORIZED);
+    }
+    let mut child = tokio::process::Command::new("git")
+        .arg("http-backend")
+        .env("GIT_PROJECT_ROOT", &folder)
+        .env("GIT_HTTP_EXPORT_ALL", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_PROTOCOL", field("git-protocol"))
+        .env("REQUEST_METHOD", head.method.as_str())
+        .env("PATH_INFO", head.uri.path())
+        .env("QUERY_STRING", head.uri.query().unwrap_or_default())
+        .env("CONTENT_TYPE", field("content-type"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("git is there");
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let mut input = child.stdin.take().unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut input, &body).await.unwrap();
+    drop(input);
+    let output = child.wait_with_output().await.unwrap().stdout;
+    let end = output.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let mut response = http::Response::builder();
+    for line in std::str::from_utf8(&output[..end]).unwrap().split("\r\n") {
+        let (name, value) = line.split_once(": ").unwrap();
+        response = match name {
+            "Status" => response.status(&value[..3]),
+            _ => response.header(name, value),
+        };
+    }
+    response.body(axum::body::Body::from(output[end + 4..].to_vec())).unwrap()
+}
+
+#[tokio::test]
+async fn a_repository_of_a_git_host_is_mirrored_and_outlives_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = repository(folder.path(), "main");
+    let first = commit(&place, "pay.yml", "a: 1");
+    git(&place, &["branch", "old"]);
+    let (uri, host) = host(folder.path().to_owned()).await;
+    let configured = |config: &mut ConfigServerConfig, token: &str| {
+        let ConfigSource::Git(mut git) = source(&uri) else { unreachable!() };
+        git.fetch_every = Period::from_secs(3600);
+        git.credentials =
+            Some(BasicCredentials { username: "reader".to_owned(), password: Secret::new(token) });
+        config.sources = vec![ConfigSource::Git(git)];
+    };
+    let stranger = Server::with(|config, _| configured(config, "wrong")).await;
+    assert_eq!(stranger.get("/pay/default").await.status, 404);
+    let server = Server::with(|config, _| configured(config, "token")).await;
+    let document = server.get("/pay/default").await.json();
+    assert_eq!(document["version"], first);
+    assert_eq!(document["propertySources"][0]["name"], format!("{uri}/pay.yml"));
+    assert_eq!(value(&server, "/pay/default/old").await, "1");
+    let mut sidecar = server.plane.sidecar("one", "pay", "dev").await;
+    assert_eq!(sidecar.snapshot().await.config["a"], "1");
+    commit(&place, "pay.yml", "a: 2");
+    git(&place, &["branch", "--delete", "--force", "old"]);
+    let push = [("x-github-event", "push"), ("content-type", "application/json")];
+    let body = r#"{"commits": [{"modified": ["pay.yml"]}]}"#;
+    assert_eq!(server.send("POST", "/monitor", &push, body).await.status, 200);
+    super::changes::told(&mut sidecar, "a", Some("2")).await;
+    assert_eq!(server.get("/pay/default/old").await.status, 404);
+    host.abort();
+    server.send("POST", "/monitor", &push, body).await;
+    assert_eq!(value(&server, "/pay/default").await, "2");
+    // A new process finds the mirror where the old one left it.
+    let Server { plane, folder } = server;
+    plane.running.shutdown().await;
+    let mut config = super::support::config(&folder.path().join("data"));
+    let mut again = ConfigServerConfig { listen: "127.0.0.1:0".to_owned(), ..Default::default() };
+    configured(&mut again, "token");
+    config.config_server = Some(again);
+    let server = Server { plane: Plane::with(config).await, folder };
+    assert_eq!(value(&server, "/pay/default").await, "2");
 }
 
 #[tokio::test]
