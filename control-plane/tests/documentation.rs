@@ -5,31 +5,48 @@ mod support;
 
 use std::path::Path;
 
+use portreeve_config::{ControlPlaneConfig, EurekaConfig};
 use tokio::process::Command;
 
-use support::Plane;
+use support::{Plane, config};
 
 #[tokio::test]
 async fn the_examples_work_as_they_are_written() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/control-plane.md");
-    let page = std::fs::read_to_string(page).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let plane = Plane::start(folder.path()).await;
     let address = plane.running.address().to_string();
+    assert!(run_examples("control-plane.md", ("127.0.0.1:7070", &address)).await >= 8);
+}
+
+#[tokio::test]
+async fn the_examples_of_eureka_work_as_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let eureka = EurekaConfig { listen: "127.0.0.1:0".to_owned(), users: Vec::new() };
+    let config = ControlPlaneConfig { eureka: Some(eureka), ..config(folder.path()) };
+    let plane = Plane::with(config).await;
+    let address = plane.running.eureka_address().unwrap().to_string();
+    assert_eq!(run_examples("eureka.md", ("127.0.0.1:8761", &address)).await, 1);
+}
+
+/// Runs every block of a page that has curl in it; gives how many there were.
+async fn run_examples(page: &str, (written, address): (&str, &str)) -> usize {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
+    let page = std::fs::read_to_string(page).unwrap();
     let blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let mut run = 0;
     for block in blocks.filter(|block| block.contains("curl")) {
         let script =
             format!("set -e\ncurl() {{ command curl --silent --show-error \"$@\"; echo; }}\n{block}");
-        let script = script.replace("127.0.0.1:7070", &address);
+        let script = script.replace(written, address);
         let output =
             Command::new("bash").arg("-c").arg(&script).output().await.expect("bash and curl are there");
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(!text.contains("HTTP/1.1 4") && !text.contains("HTTP/1.1 5"), "{block}\n{text}");
         for line in text.lines().filter(|line| line.contains("about:blank")) {
             assert!(block.contains("dry_run") && line.contains("did you mean"), "{block}\n{line}");
         }
         run += 1;
     }
-    assert!(run >= 8, "only {run} examples were found");
+    run
 }

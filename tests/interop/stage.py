@@ -163,6 +163,20 @@ class Stage:
         words = [binary, "gateway", "--config", file, "--address-file", addresses]
         return self.start(name, words, addresses.exists)
 
+    def control_plane(self, config):
+        """Starts a control plane with a database of its own and gives its process."""
+        name = f"control-plane-{len(self.processes)}"
+        file, addresses = self.folder / f"{name}.yaml", self.folder / f"{name}.addresses"
+        whole = {"kind": "control-plane", "data_dir": str(self.folder / f"{name}.data"), **config}
+        file.write_text(json.dumps(whole, indent=1))
+        words = [os.environ["PORTREEVE"], "control-plane", "--config", file, "--address-file", addresses]
+        return self.start(name, words, addresses.exists)
+
+    def api(self, port, method, path, document):
+        """A write through the control plane's own API."""
+        words = ["-f", "-X", method, "-H", "Content-Type: application/json", "-d", json.dumps(document)]
+        return curl(*words, f"http://127.0.0.1:{port}{path}")
+
     def nginx(self, servers, name="nginx"):
         """nginx with these `server` blocks; ready when the first port it listens on takes connections."""
         for folder in ("body", "proxy", "fastcgi", "uwsgi", "scgi"):

@@ -99,3 +99,17 @@ impl From<Instance> for Registered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    /// A million of them are to fit into 500 MB, with their leases, their places in order and their names.
+    #[test]
+    fn an_instance_stays_small() {
+        assert!(size_of::<Registered>() <= 112, "{}", size_of::<Registered>());
+        assert!(size_of::<Details>() <= 48, "{}", size_of::<Details>());
+    }
+}

@@ -17,6 +17,8 @@ use super::evidence::{Evidence, KEPT_FOR};
 /// How long an ended lease waits for its removal to be stored before it is reported again, and how often one
 /// that is kept is looked at again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Leases that are looked at while nobody else can.
+const AT_ONCE: usize = 10_000;
 
 /// The stream a lease hangs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,22 +190,39 @@ impl Leases {
     }
 
     /// The instances whose leases have ended and who are not kept. One that is not removed, and one that is kept, is
-    /// looked at again after a second.
+    /// looked at again after a second (after more where there are very many). Ask again while more is due.
     pub(crate) fn due(&mut self, now: Instant) -> Due {
         let (mut due, now) = (Due::default(), self.since(now));
-        while let Some((queued, slot)) = self.queue.first().copied().filter(|(queued, _)| *queued <= now) {
+        for _ in 0..AT_ONCE {
+            let Some((queued, slot)) = self.queue.first().copied().filter(|(queued, _)| *queued <= now)
+            else {
+                break;
+            };
             self.queue.remove(&(queued, slot));
-            let Some(lease) = self.leases[slot as usize].as_mut() else { continue };
-            let over = lease.deadline <= now;
-            lease.queued = if over { now + nanoseconds(AGAIN) } else { lease.deadline };
-            self.queue.insert((lease.queued, slot));
-            let dead = lease.cut || lease.deadline + nanoseconds(KEPT_FOR) <= now;
-            let key = lease.key.clone();
-            if over && (dead || !self.is_kept(&key.service, now, &mut due)) {
-                due.over.push(key);
+            let queued = self.look_at(slot, now, &mut due);
+            if let Some(lease) = self.leases[slot as usize].as_mut() {
+                lease.queued = queued;
+                self.queue.insert((queued, slot));
             }
         }
         due
+    }
+
+    /// Whether one lease is over; gives when it is to be looked at next.
+    fn look_at(&mut self, slot: u32, now: u64, due: &mut Due) -> u64 {
+        let Some(lease) = &self.leases[slot as usize] else { return now };
+        if lease.deadline > now {
+            return lease.deadline;
+        }
+        let dead = lease.cut || lease.deadline + nanoseconds(KEPT_FOR) <= now;
+        let key = lease.key.clone();
+        let again = now + nanoseconds(AGAIN);
+        if dead || !self.is_kept(&key.service, now, due) {
+            due.over.push(key);
+            return again;
+        }
+        // 10 s more for each million, so that keeping many costs little.
+        again + self.queue.len() as u64 / 1_000 * 10_000_000
     }
 
     /// When [`Leases::due`] should be asked next.

@@ -21,6 +21,8 @@ use crate::state::State;
 
 /// How long a document is shown for an unchanged registry: its times of renewal grow old.
 const SHOWN_FOR: Duration = Duration::from_secs(10);
+/// The largest document that is kept for the next who asks.
+const LARGEST_KEPT: usize = 64 * 1024 * 1024;
 /// What clients are told to reconcile with while changes may be missing: none of them computes it, so each fetches
 /// everything.
 const FETCH_ALL: &str = "RESYNC_1_";
@@ -29,7 +31,10 @@ type Instances = Vec<Arc<Registered>>;
 
 /// Documents that were made already.
 #[derive(Debug, Default)]
-pub(super) struct Documents(Mutex<HashMap<(bool, Form), Arc<tokio::sync::Mutex<Option<Made>>>>>);
+pub(super) struct Documents(Mutex<HashMap<(bool, Form), Place>>);
+
+/// Held while its document is being made.
+type Place = Arc<tokio::sync::Mutex<Option<Made>>>;
 
 #[derive(Debug)]
 struct Made {
@@ -72,7 +77,11 @@ impl Eureka {
         let state = self.state.clone();
         let making = move || {
             let (revision, body) = if delta { changes(&state, form) } else { everything(&state, form) };
-            *made = Some(Made { revision, at: Instant::now(), body: body.clone() });
+            *made = (body.len() <= LARGEST_KEPT).then(|| Made {
+                revision,
+                at: Instant::now(),
+                body: body.clone(),
+            });
             body
         };
         // Only a panic would make it fail, and its answer is an empty one.

@@ -44,33 +44,18 @@ pub(super) fn read(document: &Value, application: &str) -> Outcome<Registered> {
         return unsound("the body is not an instance");
     }
     let fields = Fields(instance);
-    let host = present(&fields, "hostName", "hostname")?;
-    let id = fields.id(host.as_deref()).ok_or(RegistrationFault::Missing("id"))?;
-    let host = host.ok_or(RegistrationFault::Missing("hostname"))?;
-    let ip = present(&fields, "ipAddr", "ip address")?.ok_or(RegistrationFault::Missing("ip address"))?;
-    let named = present(&fields, "app", "appName")?.ok_or(RegistrationFault::Missing("appName"))?;
-    if named.to_ascii_uppercase() != application {
-        return Err(RegistrationFault::Application);
-    }
-    let data_center = data_center(&fields)?;
+    let whom = Whom::read(&fields, application)?;
     let Some(service) = service_of(application) else {
         return unsound(
             "an application is named by 1 to 63 letters, digits, `-`, `_` and `.`, a letter first",
         );
     };
-    let Some(ip) = ip_address(&ip) else { return unsound("`ipAddr` is not an IP address") };
-    let ports = (fields.port("port", 7001, true), fields.port("securePort", 7002, false));
-    let (port, secure) = (sound_port(ports.0, "port")?, sound_port(ports.1, "securePort")?);
-    let whom = Whom { application, host: &host, ip, port, secure, data_center };
     let metadata = Pairs::from_iter(metadata(&fields)?);
     let details = details(&fields, &whom)?;
     let mut registered = Registered {
         service: service.into(),
-        id: id.into(),
-        address: SocketAddr::new(
-            ip,
-            if port.enabled || !secure.enabled { port.number } else { secure.number },
-        ),
+        id: whom.id.as_str().into(),
+        address: whom.address(),
         status: InstanceStatus::Down,
         lease_ms: details.application.duration.min(LONGEST_LEASE) * 1_000,
         metadata,
@@ -80,19 +65,45 @@ pub(super) fn read(document: &Value, application: &str) -> Outcome<Registered> {
         eureka: Some(Box::new(details)),
     };
     // When it was up first is for the registry to say.
-    let status = fields.status("status").unwrap_or(EurekaStatus::Up);
-    registered.set_eureka_status(status, 0);
+    registered.set_eureka_status(fields.status("status").unwrap_or(EurekaStatus::Up), 0);
     Ok(registered)
 }
 
-/// Whom the details are about: what was read already.
+/// Who registers: what everything else is about.
 struct Whom<'a> {
     application: &'a str,
-    host: &'a str,
+    id: String,
+    host: String,
     ip: IpAddr,
     port: Port,
     secure: Port,
     data_center: (String, Pairs),
+}
+
+impl<'a> Whom<'a> {
+    /// What is missing is told in the original's words and order.
+    fn read(fields: &Fields<'_>, application: &'a str) -> Outcome<Self> {
+        let missing = RegistrationFault::Missing;
+        let host = present(fields, "hostName", "hostname")?;
+        let id = fields.id(host.as_deref()).ok_or(missing("id"))?;
+        let host = host.ok_or(missing("hostname"))?;
+        let ip = present(fields, "ipAddr", "ip address")?.ok_or(missing("ip address"))?;
+        let named = present(fields, "app", "appName")?.ok_or(missing("appName"))?;
+        if named.to_ascii_uppercase() != application {
+            return Err(RegistrationFault::Application);
+        }
+        let data_center = data_center(fields)?;
+        let Some(ip) = ip_address(&ip) else { return unsound("`ipAddr` is not an IP address") };
+        let port = sound_port(fields.port("port", 7001, true), "port")?;
+        let secure = sound_port(fields.port("securePort", 7002, false), "securePort")?;
+        Ok(Self { application, id, host, ip, port, secure, data_center })
+    }
+
+    /// Where requests for it go.
+    fn address(&self) -> SocketAddr {
+        let plain = self.port.enabled || !self.secure.enabled;
+        SocketAddr::new(self.ip, if plain { self.port.number } else { self.secure.number })
+    }
 }
 
 fn present(fields: &Fields<'_>, name: &str, missing: &'static str) -> Outcome<Option<String>> {
@@ -147,26 +158,37 @@ fn pairs(map: Option<&Value>) -> Outcome<Vec<(String, String)>> {
     Ok(pairs)
 }
 
-/// Whether XML can carry it.
+/// Whether XML can carry it, and a log line too.
+fn is_sound(character: char) -> bool {
+    !character.is_control() && !matches!(character, '\u{fffe}' | '\u{ffff}')
+}
+
+/// Whether it can be metadata: a value may have lines.
 pub(super) fn is_sound_pair(key: &str, value: &str) -> bool {
-    let sound = |character: char| {
-        !character.is_control() && !matches!(character, '\u{fffe}' | '\u{ffff}')
-            || matches!(character, '\n' | '\t')
-    };
-    !key.is_empty() && !key.chars().any(char::is_control) && value.chars().all(sound)
+    let in_value = |character| is_sound(character) || matches!(character, '\n' | '\t');
+    !key.is_empty() && key.chars().all(is_sound) && value.chars().all(in_value)
 }
 
 fn details(fields: &Fields<'_>, whom: &Whom<'_>) -> Outcome<Details> {
-    let text = |name: &str| match fields.text(name) {
-        Some(text) if text.len() > LONGEST_TEXT || text.chars().any(char::is_control) => {
-            unsound(format!("`{name}` is longer than {LONGEST_TEXT} bytes, or has control characters"))
-        }
-        other => Ok(other),
-    };
-    let (host, port, secure) = (whom.host, whom.port.number, whom.secure.number);
+    Ok(Details {
+        application: Arc::new(shared(fields, whom)?),
+        host_name: (whom.host != whom.ip.to_string()).then(|| whom.host.as_str().into()),
+        port: whom.port.number,
+        secure_port: whom.secure.number,
+        overridden: fields.overridden(),
+        unknown: false,
+        dirty_at: fields.time("lastDirtyTimestamp"),
+        up_since: 0,
+    })
+}
+
+/// What others of its application say too.
+fn shared(fields: &Fields<'_>, whom: &Whom<'_>) -> Outcome<Application> {
+    let text = |name: &str| bounded(fields, name);
+    let (host, port, secure) = (&*whom.host, whom.port.number, whom.secure.number);
     let url = |name: &str| Ok(text(name)?.and_then(|url| Pattern::of(&url, host, port, secure)));
     let (renewal_interval, duration) = fields.lease();
-    let application = Application {
+    Ok(Application {
         name: whom.application.to_owned(),
         group: text("appGroupName")?.map(|group| group.to_uppercase()),
         country: fields.number("countryId").and_then(|id| i32::try_from(id).ok()).unwrap_or(1),
@@ -183,15 +205,14 @@ fn details(fields: &Fields<'_>, whom: &Whom<'_>) -> Outcome<Details> {
         health_check: url("healthCheckUrl")?,
         secure_health_check: url("secureHealthCheckUrl")?,
         scaling_group: text("asgName")?,
-    };
-    Ok(Details {
-        application: Arc::new(application),
-        host_name: (host != whom.ip.to_string()).then(|| host.into()),
-        port,
-        secure_port: secure,
-        overridden: fields.overridden(),
-        unknown: false,
-        dirty_at: fields.time("lastDirtyTimestamp"),
-        up_since: 0,
     })
+}
+
+fn bounded(fields: &Fields<'_>, name: &str) -> Outcome<Option<String>> {
+    match fields.text(name) {
+        Some(text) if text.len() > LONGEST_TEXT || !text.chars().all(is_sound) => {
+            unsound(format!("`{name}` is longer than {LONGEST_TEXT} bytes, or has control characters"))
+        }
+        other => Ok(other),
+    }
 }

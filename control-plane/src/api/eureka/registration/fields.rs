@@ -72,7 +72,7 @@ impl Fields<'_> {
             None => (Some(said), None),
         };
         let number = u16::try_from(number_of(number?)?).ok()?;
-        Some(Port { number, enabled: enabled.map_or(true, |word| word.eq_ignore_ascii_case("true")) })
+        Some(Port { number, enabled: enabled.is_none_or(|word| word.eq_ignore_ascii_case("true")) })
     }
 
     pub(super) fn status(&self, name: &str) -> Option<EurekaStatus> {

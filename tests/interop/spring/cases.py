@@ -1,0 +1,126 @@
+"""What Spring's discovery makes of the control plane: one story, told step by step."""
+
+import json
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+
+from stage import Failed, Stage, expect, expect_true, route, until
+
+NAME = "spring-orders"
+WAIT = 120
+
+
+def main():
+    with Stage(direct=False) as stage:
+        steps = [registers, sees_a_sidecar, serves_through_the_gateway, heeds_an_operator, leaves, dies]
+        try:
+            scene = Scene(stage)
+            for step in steps:
+                began = time.monotonic()
+                step(scene)
+                print(f"PASS spring: {step.__doc__} ({time.monotonic() - began:.1f} s)", flush=True)
+        except Failed as fault:
+            print(f"FAIL spring: {fault}")
+            sys.exit(1)
+
+
+class Scene:
+    """A control plane, a gateway, and two instances of the service that find each other through Eureka."""
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.admin, self.eureka, self.entry = stage.port(), stage.port(), stage.port()
+        stage.control_plane(
+            {"listen": f"127.0.0.1:{self.admin}", "eureka": {"listen": f"127.0.0.1:{self.eureka}"}}
+        )
+        link = {"url": f"http://127.0.0.1:{self.admin}"}
+        stage.gateway({"listen": f"127.0.0.1:{self.entry}", "control_plane": link, "services": {}})
+        self.ports = [stage.port(), stage.port()]
+        self.services = [self.start(port) for port in self.ports]
+
+    def start(self, port):
+        eureka = {
+            "client.service-url.defaultZone": f"http://127.0.0.1:{self.eureka}/eureka/",
+            "client.registry-fetch-interval-seconds": 1,
+            "client.initial-instance-info-replication-interval-seconds": 1,
+            "instance.prefer-ip-address": "true",
+            "instance.ip-address": "127.0.0.1",
+            "instance.instance-id": f"{NAME}-{port}",
+            "instance.lease-renewal-interval-in-seconds": 1,
+            "instance.lease-expiration-duration-in-seconds": 3,
+        }
+        words = ["java", "-Xmx192m", "-jar", os.environ["SERVICE"], f"--server.port={port}"]
+        words += [f"--spring.application.name={NAME}"] + [f"--eureka.{name}={value}" for name, value in eureka.items()]
+        return self.stage.start(f"service-{port}", words, lambda: True)
+
+    def registered(self):
+        """What the control plane knows, by name."""
+        known = ask(f"http://127.0.0.1:{self.admin}/v1/instances?service={NAME}")["instances"]
+        return {instance["id"]: instance for instance in known}
+
+    def finds(self, name=NAME):
+        """The ports that the first instance finds for a service."""
+        found = ask(f"http://127.0.0.1:{self.ports[0]}/instances/{name}") or []
+        return [int(url.rsplit(":", 1)[1]) for url in found]
+
+
+def ask(url, method="GET"):
+    """The document at a URL; nothing while there is none."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=10) as answer:
+            return json.loads(answer.read() or "null")
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def registers(scene):
+    """two instances register and find each other"""
+    until(lambda: sorted(scene.finds()) == sorted(scene.ports), "both are found", WAIT)
+    one = scene.registered()[f"{NAME}-{scene.ports[1]}"]
+    expect((one["status"], one["lease_ms"]), ("up", 3000), "what is known of one")
+    time.sleep(5)
+    expect(sorted(scene.finds()), sorted(scene.ports), "after more than a lease")
+
+
+def sees_a_sidecar(scene):
+    """an instance that is no client of Eureka is found"""
+    instance = {"address": "127.0.0.1:4001", "lease_ms": 600000}
+    scene.stage.api(scene.admin, "PUT", "/v1/services/users/instances/users-1", instance)
+    until(lambda: scene.finds("users") == [4001], "it is found")
+
+
+def serves_through_the_gateway(scene):
+    """the gateway sends requests to them"""
+    scene.stage.api(scene.admin, "PUT", "/v1/routes/all", route("all", "/*", NAME))
+    until(lambda: NAME in (ask(f"http://127.0.0.1:{scene.entry}/services") or []), "an answer comes through")
+
+
+def heeds_an_operator(scene):
+    """one that an operator takes out of service is not found until it may serve again"""
+    path = f"http://127.0.0.1:{scene.eureka}/eureka/apps/{NAME.upper()}/{NAME}-{scene.ports[1]}/status"
+    ask(f"{path}?value=OUT_OF_SERVICE", "PUT")
+    until(lambda: scene.finds() == scene.ports[:1], "it is not found any more")
+    ask(path, "DELETE")
+    until(lambda: sorted(scene.finds()) == sorted(scene.ports), "it is found again")
+
+
+def leaves(scene):
+    """one that is stopped deregisters"""
+    scene.services[1].send_signal(signal.SIGTERM)
+    expect_true(scene.services[1].wait(60) is not None, "it ends")
+    expect(list(scene.registered()), [f"{NAME}-{scene.ports[0]}"], "who is left")
+
+
+def dies(scene):
+    """one that is killed is out when its lease is over"""
+    scene.services[0].kill()
+    began = time.monotonic()
+    until(lambda: not scene.registered(), "it is out")
+    expect_true(time.monotonic() - began < 5, "it is out within 5 s")
+
+
+main()

@@ -1,0 +1,34 @@
+package shop;
+
+import java.util.List;
+import org.springframework.boot.SpringApplication;
+import org.springframework.boot.autoconfigure.SpringBootApplication;
+import org.springframework.cloud.client.discovery.DiscoveryClient;
+import org.springframework.web.bind.annotation.GetMapping;
+import org.springframework.web.bind.annotation.PathVariable;
+import org.springframework.web.bind.annotation.RestController;
+
+/** Says what it finds by Spring's own discovery. */
+@SpringBootApplication
+@RestController
+public class Orders {
+    private final DiscoveryClient discovery;
+
+    Orders(DiscoveryClient discovery) {
+        this.discovery = discovery;
+    }
+
+    @GetMapping("/services")
+    List<String> services() {
+        return discovery.getServices();
+    }
+
+    @GetMapping("/instances/{name}")
+    List<String> instances(@PathVariable("name") String name) {
+        return discovery.getInstances(name).stream().map(instance -> instance.getUri().toString()).sorted().toList();
+    }
+
+    public static void main(String[] arguments) {
+        SpringApplication.run(Orders.class, arguments);
+    }
+}
