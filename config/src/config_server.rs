@@ -96,8 +96,7 @@ pub struct GitSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EncryptionConfig {
-    /// The key: a text as Spring's `encrypt.key` (`${ENCRYPT_KEY}` takes it from the environment), or an RSA
-    /// private key in PEM.
+    /// The key: a text as Spring's `encrypt.key` (`${ENCRYPT_KEY}` takes it from the environment).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<Secret>,
     /// A file with the key instead.

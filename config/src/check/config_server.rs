@@ -26,6 +26,10 @@ pub(super) fn faults(config: &ConfigServerConfig) -> Faults {
     }
     faults.add("encryption", encryption(&config.encryption));
     faults.add("refresh", refresh(&config.refresh));
+    if config.monitor_secret.as_ref().is_some_and(|secret| secret.reveal().is_empty()) {
+        let fault = Fault::new("monitor_secret", "anybody can sign with an empty secret");
+        faults.push(fault.hint("take `monitor_secret` away, or set the variable"));
+    }
     faults
 }
 
@@ -185,7 +189,8 @@ mod tests {
         config.encryption.salt = "xyz".to_owned();
         config.encryption.key = Some(Secret::default());
         config.refresh.concurrency = 0;
-        assert_eq!(faults(&config).0.len(), 6);
+        config.monitor_secret = Some(Secret::default());
+        assert_eq!(faults(&config).0.len(), 7);
         assert!(faults(&ConfigServerConfig::default()).0.is_empty());
     }
 }
