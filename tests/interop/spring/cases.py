@@ -12,7 +12,7 @@ import urllib.request
 from stage import Failed, Stage, expect, expect_true, route, until
 
 NAME = "spring-orders"
-WAIT = 120
+WAIT = 240
 # Made by Spring: Encryptors.text("correct horse", "deadbeef").
 SEALED = "8821564b71e591f63642000693ff22f3af9281974d8d149190adaaa6b4cac68560aa86b46c68b30871eaf1fc1ad2cee8"
 
