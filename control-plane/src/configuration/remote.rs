@@ -182,8 +182,9 @@ impl Exchange {
             request = request.header(header::AUTHORIZATION, authorization);
         }
         let request = request.body(Full::new(Bytes::from(std::mem::take(&mut self.body))))?;
+        let runtime = Handle::try_current()?;
         let exchange = tokio::time::timeout(EXCHANGE, self.wire.exchange(request));
-        Handle::try_current()?.block_on(async { exchange.await })?
+        runtime.block_on(exchange)?
     }
 }
 
