@@ -6,6 +6,7 @@
 //! (compiled routes, listeners) is that crate's own business.
 
 pub mod check;
+mod config_server;
 mod control_plane;
 mod dns;
 mod eureka;
@@ -21,6 +22,7 @@ mod place;
 mod render;
 mod route;
 mod schema;
+mod secret;
 mod shape;
 mod sidecar;
 mod substitute;
@@ -31,6 +33,10 @@ mod upstream;
 pub mod wire;
 mod yaml;
 
+pub use config_server::{
+    BasicCredentials, ConfigServerConfig, ConfigSource, EncryptionConfig, FolderSource, GitSource,
+    RefreshConfig,
+};
 pub use control_plane::{ControlPlaneConfig, SeedConfig};
 pub use dns::DnsConfig;
 pub use eureka::{BasicUser, EurekaConfig};
@@ -53,6 +59,7 @@ pub use route::{
     Rewrite, RouteCache, RouteConfig, RouteMatch,
 };
 pub use schema::schema;
+pub use secret::Secret;
 pub use sidecar::{ReadyCheck, SidecarConfig};
 pub use units::{ByteSize, Period};
 pub use upstream::{ProxyVersion, ServiceConfig, UpstreamProtocol, UpstreamTls};

@@ -9,7 +9,7 @@ import traceback
 
 from stage import Failed, Skipped, Stage, missing
 
-MODULES = ["native_grpc", "web_grpc", "websocket", "http1", "http2", "tls", "secure", "proxy_protocol", "local_sockets", "stopping", "eureka"]
+MODULES = ["native_grpc", "web_grpc", "websocket", "http1", "http2", "tls", "secure", "proxy_protocol", "local_sockets", "stopping", "eureka", "config_server"]
 # For one case, and for all of them, in seconds.
 LIMIT, WHOLE = 60, 150
 BEGAN = time.monotonic()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{address, eureka, names, process, routes};
+use super::{address, config_server, eureka, names, process, routes};
 use crate::{ControlPlaneConfig, Fault, Faults, SeedConfig};
 
 /// Without `references` no route is blamed for naming a service that is not there.
@@ -11,6 +11,7 @@ pub(super) fn faults(config: &ControlPlaneConfig, references: bool) -> Faults {
     faults.add("listen", address::listener(&config.listen).err());
     faults.add("data_dir", process::folder(&config.data_dir));
     faults.add("seed", seed(&config.seed, references));
+    faults.add("config_server", config.config_server.iter().flat_map(config_server::faults));
     if let Some(config) = &config.eureka {
         faults.add("eureka", eureka::faults(config));
     }
@@ -25,6 +26,8 @@ pub(super) fn faults(config: &ControlPlaneConfig, references: bool) -> Faults {
 fn clashes(config: &ControlPlaneConfig) -> Vec<Fault> {
     let mut listeners = vec![("listen", config.listen.as_str())];
     listeners.extend(config.eureka.as_ref().map(|eureka| ("eureka.listen", eureka.listen.as_str())));
+    let config_server = config.config_server.as_ref();
+    listeners.extend(config_server.map(|server| ("config_server.listen", server.listen.as_str())));
     address::clashes(&listeners)
 }
 

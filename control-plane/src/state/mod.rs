@@ -18,6 +18,7 @@ use portreeve_config::SeedConfig;
 use portreeve_config::wire::Revision;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::configuration::Standing;
 use crate::publisher::{Publisher, Watcher};
 use crate::registry::{Age, InstanceKey, Leases};
 use crate::store::{Store, StoreError};
@@ -103,6 +104,13 @@ impl State {
     /// Looks at the model. Nothing is published meanwhile, so keep it short.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Model) -> T) -> T {
         look(&self.shared.model.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts sources of configuration in force and tells sidecars what that changes for them.
+    pub(crate) fn stand(&self, standing: Standing) {
+        let mut model = self.shared.model.write().unwrap_or_else(PoisonError::into_inner);
+        model.standing = Arc::new(standing);
+        self.shared.publisher.publish_config(&model);
     }
 
     pub(crate) fn publisher(&self) -> &Publisher {

@@ -1,6 +1,7 @@
 //! A control plane in the test's own process, a small HTTP client, and a node that speaks the stream.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,7 @@ pub(crate) fn config(data_dir: &Path) -> ControlPlaneConfig {
         data_dir: data_dir.to_owned(),
         seed: SeedConfig::default(),
         trace_spans: 1_000,
+        config_server: None,
         eureka: None,
     }
 }
@@ -64,7 +66,11 @@ impl Plane {
     }
 
     pub(crate) async fn send(&self, request: http::Request<Bytes>) -> Answer {
-        let stream = TcpStream::connect(self.running.address()).await.unwrap();
+        Self::send_to(self.running.address(), request).await
+    }
+
+    pub(crate) async fn send_to(address: SocketAddr, request: http::Request<Bytes>) -> Answer {
+        let stream = TcpStream::connect(address).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         let answer = tokio::time::timeout(LIMIT, sender.send_request(request.map(Full::new))).await;

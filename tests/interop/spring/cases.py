@@ -1,4 +1,4 @@
-"""What Spring's discovery makes of the control plane: one story, told step by step."""
+"""What Spring's discovery and configuration make of the control plane: one story, told step by step."""
 
 import json
 import os
@@ -6,17 +6,20 @@ import signal
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from stage import Failed, Stage, expect, expect_true, route, until
 
 NAME = "spring-orders"
-WAIT = 120
+WAIT = 240
+# Made by Spring: Encryptors.text("correct horse", "deadbeef").
+SEALED = "8821564b71e591f63642000693ff22f3af9281974d8d149190adaaa6b4cac68560aa86b46c68b30871eaf1fc1ad2cee8"
 
 
 def main():
     with Stage(direct=False) as stage:
-        steps = [registers, sees_a_sidecar, serves_through_the_gateway, heeds_an_operator, leaves, dies]
+        steps = [registers, is_configured, hears_of_changes, sees_a_sidecar, serves_through_the_gateway, heeds_an_operator, leaves, dies]
         try:
             scene = Scene(stage)
             for step in steps:
@@ -34,13 +37,31 @@ class Scene:
     def __init__(self, stage):
         self.stage = stage
         self.admin, self.eureka, self.entry = stage.port(), stage.port(), stage.port()
+        self.config, self.files = stage.port(), stage.folder / "files"
+        self.files.mkdir()
+        self.write("application.yml", "shown: everyone\ngreeting: hello ${shown}\n")
+        self.write(f"{NAME}.yml", f"sealed: '{{cipher}}{SEALED}'\nlist: [a, b]\n")
+        self.write(f"{NAME}-dev.yml", "shown: one profile\n")
+        key = {"key": "correct horse"}
+        sources = [{"folder": {"path": str(self.files)}}, "built_in"]
         stage.control_plane(
-            {"listen": f"127.0.0.1:{self.admin}", "eureka": {"listen": f"127.0.0.1:{self.eureka}"}}
+            {
+                "listen": f"127.0.0.1:{self.admin}",
+                "eureka": {"listen": f"127.0.0.1:{self.eureka}"},
+                "config_server": {"listen": f"127.0.0.1:{self.config}", "sources": sources, "encryption": key},
+            }
         )
         link = {"url": f"http://127.0.0.1:{self.admin}"}
         stage.gateway({"listen": f"127.0.0.1:{self.entry}", "control_plane": link, "services": {}})
         self.ports = [stage.port(), stage.port()]
         self.services = [self.start(port) for port in self.ports]
+
+    def write(self, name, text):
+        (self.files / name).write_text(text)
+
+    def setting(self, name):
+        """What the first instance is configured with."""
+        return (ask(f"http://127.0.0.1:{self.ports[0]}/settings/{name}") or [None])[0]
 
     def start(self, port):
         eureka = {
@@ -54,6 +75,8 @@ class Scene:
             "instance.lease-expiration-duration-in-seconds": 3,
         }
         words = ["java", "-Xmx192m", "-jar", os.environ["SERVICE"], f"--server.port={port}"]
+        words += [f"--spring.config.import=configserver:http://127.0.0.1:{self.config}", "--spring.profiles.active=dev"]
+        words += ["--management.endpoints.web.exposure.include=health,refresh"]
         words += [f"--spring.application.name={NAME}"] + [f"--eureka.{name}={value}" for name, value in eureka.items()]
         return self.stage.start(f"service-{port}", words, lambda: True)
 
@@ -84,6 +107,26 @@ def registers(scene):
     expect((one["status"], one["lease_ms"]), ("up", 3000), "what is known of one")
     time.sleep(5)
     expect(sorted(scene.finds()), sorted(scene.ports), "after more than a lease")
+
+
+def is_configured(scene):
+    """its configuration has profiles over defaults, placeholders, lists and opened secrets"""
+    wanted = {
+        "shown": "one profile",
+        "greeting": "hello one profile",
+        "sealed": "s3cr3t pässword",
+        "list[1]": "b",
+    }
+    found = {name: scene.setting(urllib.parse.quote(name)) for name in wanted}
+    expect(found, wanted, "what it is configured with")
+
+
+def hears_of_changes(scene):
+    """a changed file and a changed layer reach it without being asked for"""
+    scene.write(f"{NAME}-dev.yml", "shown: changed\n")
+    until(lambda: scene.setting("shown") == "changed", "the changed file is in force")
+    scene.stage.api(scene.admin, "PUT", f"/v1/config/{NAME}/dev", {"late": "layer"})
+    until(lambda: scene.setting("late") == "layer", "the new layer is in force")
 
 
 def sees_a_sidecar(scene):
