@@ -73,7 +73,18 @@ impl ControlPlane {
         let (stop, stopping) = watch::channel(false);
         let app = api::router(state.clone(), &config, address, stopping.clone());
         let task = tokio::spawn(async move {
-            let expiry = tokio::spawn(state::expire_leases(state.clone()));
+            let mut leaving = stopping.clone();
+            let expiry = tokio::spawn({
+                let state = state.clone();
+                // Nodes that are sent away by a stop are not gone.
+                async move {
+                    tokio::select! {
+                        () = state::expire_leases(state.clone()) => {}
+                        () = state::expire_orphans(state.clone()) => {}
+                        _ = leaving.wait_for(|stop| *stop) => {}
+                    }
+                }
+            });
             server::serve(listener, app, stopping).await;
             expiry.abort();
             state.end().await;

@@ -82,6 +82,8 @@ impl From<Refusal> for Problem {
             Refusal::Duplicate(_) | Refusal::InUse(_) | Refusal::Held { .. } => StatusCode::CONFLICT,
             Refusal::Changed(_) => StatusCode::PRECONDITION_FAILED,
             Refusal::Full => StatusCode::INSUFFICIENT_STORAGE,
+            Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::Away => return Self::unavailable(refusal.to_string()).retry_after(1),
             Refusal::Storage | Refusal::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, refusal.to_string())

@@ -148,6 +148,14 @@ impl Publisher {
         }
     }
 
+    /// Gives every watcher a whole snapshot: `model` was replaced, and the changes in between are not known. Called
+    /// with the model locked, as [`Publisher::publish`] is.
+    pub(crate) fn publish_anew(&self, model: &Model) {
+        self.revision.store(model.revision, Ordering::Release);
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.lock().values().for_each(|watcher| watcher.queue.ask_for_snapshot());
+    }
+
     /// The watcher acknowledges everything up to `revision`.
     pub(crate) fn acknowledge(&self, watcher: &Watcher, revision: Revision) {
         let mut progress = watcher.lock_progress();

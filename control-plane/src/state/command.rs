@@ -10,7 +10,7 @@ use crate::registry::{Holder, InstanceKey};
 use crate::store::{LayerKey, StoreError, Values};
 
 /// One write.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Command {
     CreateRoute(Box<RouteConfig>),
     PutRoute(Box<RouteConfig>, Precondition),
@@ -73,6 +73,10 @@ pub(crate) enum Refusal {
     Full,
     #[error("the database cannot be written; nothing was changed")]
     Storage,
+    #[error("{0}; nothing was changed")]
+    TooLarge(String),
+    #[error("the store cannot be reached; nodes go on with what they know, and writes are taken again once it is back")]
+    Away,
     #[error("the control plane is stopping")]
     Stopping,
 }
@@ -82,6 +86,8 @@ impl Refusal {
     pub(crate) fn of_store(fault: &StoreError) -> Self {
         match fault {
             StoreError::Full(_) => Self::Full,
+            StoreError::Away(_) => Self::Away,
+            StoreError::TooLarge(problem) => Self::TooLarge(problem.clone()),
             _ => Self::Storage,
         }
     }

@@ -6,6 +6,7 @@ mod command;
 mod draft;
 mod expiry;
 mod model;
+mod replicas;
 mod seed;
 #[cfg(test)]
 mod tests;
@@ -20,12 +21,15 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::publisher::{Publisher, Watcher};
 use crate::registry::{InstanceKey, Leases};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Wake};
+
+use replicas::Replicas;
 
 pub(crate) use admission::excerpt;
 pub(crate) use command::{Command, Precondition, Refusal};
 pub(crate) use expiry::expire_leases;
 pub(crate) use model::Model;
+pub(crate) use replicas::expire_orphans;
 
 /// How long an instance outlives the stream its lease hung on: long enough for a node to reconnect, short
 /// enough for a killed one to be out of rotation within a second.
@@ -46,6 +50,8 @@ pub(crate) struct State {
 pub(crate) struct Shared {
     model: RwLock<Model>,
     leases: Mutex<Leases>,
+    /// Taken after `leases`, where both are.
+    replicas: Mutex<Replicas>,
     pub(crate) publisher: Publisher,
     /// Wakes the one who ends leases, because a deadline came closer.
     deadline_moved: Notify,
@@ -53,24 +59,30 @@ pub(crate) struct Shared {
 
 impl State {
     /// Loads what `store` holds, or fills it from the (checked) `seed` if that is nothing, and starts the writer. Every
-    /// stored instance gets a fresh lease: its node has that long to come back.
+    /// stored instance gets a fresh lease: its node has that long to come back, here or at another replica.
     pub(crate) fn begin(mut store: impl Store + 'static, seed: SeedConfig) -> Result<Self, StoreError> {
-        let mut model = Model::restore(store.load()?);
-        if model.revision == 0 {
-            seed::fill(&mut model, &mut store, seed)?;
-        }
+        let (sender, receiver) = mpsc::channel(WAITING_WRITES);
+        let news = sender.downgrade();
+        // A full queue needs no waking: the writer looks for news before each group.
+        let wake = Wake::new(move || drop(news.upgrade().map(|news| news.try_send(writer::Work::News))));
+        let mut replicas = Replicas::new(store.share(wake));
+        let model = restore(&mut store, seed)?;
         let mut leases = Leases::default();
         let now = Instant::now();
         for instance in model.registry.all() {
-            leases.grant(InstanceKey::of(instance), Duration::from_millis(instance.lease_ms), None, now);
+            let (key, length) = (InstanceKey::of(instance), Duration::from_millis(instance.lease_ms));
+            match replicas.is_shared() {
+                true => replicas.doubt(key, now + length),
+                false => leases.grant(key, length, None, now),
+            }
         }
         let shared = Arc::new(Shared {
             publisher: Publisher::new(model.revision),
             model: RwLock::new(model),
             leases: Mutex::new(leases),
+            replicas: Mutex::new(replicas),
             deadline_moved: Notify::new(),
         });
-        let (sender, receiver) = mpsc::channel(WAITING_WRITES);
         writer::start(receiver, Box::new(store), shared.clone());
         Ok(Self { writer: sender, shared })
     }
@@ -87,7 +99,7 @@ impl State {
 
     async fn send(&self, command: Command, dry_run: bool) -> Result<Revision, Refusal> {
         let (answer, answered) = oneshot::channel();
-        let work = writer::Work::Write { command, dry_run, answer };
+        let work = writer::Work::Write(writer::Asked { command, dry_run, answer });
         self.writer.send(work).await.map_err(|_| Refusal::Stopping)?;
         answered.await.unwrap_or(Err(Refusal::Stopping))
     }
@@ -111,7 +123,8 @@ impl State {
 
     /// A sign of life for one instance; `stream` is the stream it came by. False when it is not registered.
     pub(crate) fn renew(&self, key: &InstanceKey, stream: Option<u64>) -> bool {
-        self.shared.leases().renew(key, stream, Instant::now())
+        let renewed = self.shared.leases().renew(key, stream, Instant::now());
+        renewed || (stream.is_none() && self.shared.adopt(key))
     }
 
     /// How long each of `keys` is still believed without a sign of life.
@@ -135,8 +148,24 @@ impl State {
     }
 }
 
+fn restore(store: &mut impl Store, seed: SeedConfig) -> Result<Model, StoreError> {
+    let mut model = Model::restore(store.load()?);
+    if model.revision == 0 {
+        match seed::fill(&mut model, store, seed) {
+            // Another replica was first; what it wrote is what holds.
+            Err(StoreError::Behind) => model = Model::restore(store.load()?),
+            filled => filled?,
+        }
+    }
+    Ok(model)
+}
+
 impl Shared {
     fn leases(&self) -> MutexGuard<'_, Leases> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn replicas(&self) -> MutexGuard<'_, Replicas> {
+        self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
