@@ -22,6 +22,7 @@ mod route;
 mod schema;
 mod shape;
 mod sidecar;
+mod store;
 mod substitute;
 mod suggest;
 mod tree;
@@ -52,5 +53,6 @@ pub use route::{
 };
 pub use schema::schema;
 pub use sidecar::{ReadyCheck, SidecarConfig};
+pub use store::{EtcdConfig, EtcdTls, EtcdUser, StoreConfig};
 pub use units::{ByteSize, Period};
 pub use upstream::{ProxyVersion, ServiceConfig, UpstreamProtocol, UpstreamTls};

@@ -14,6 +14,7 @@ mod registry;
 mod route;
 mod seed;
 mod sidecar;
+mod store;
 mod upstream;
 
 use std::collections::BTreeSet;

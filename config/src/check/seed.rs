@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{address, names, process, routes};
+use super::{address, names, process, routes, store};
 use crate::{ControlPlaneConfig, Fault, Faults, SeedConfig};
 
 /// Without `references` no route is blamed for naming a service that is not there.
@@ -10,6 +10,7 @@ pub(super) fn faults(config: &ControlPlaneConfig, references: bool) -> Faults {
     let mut faults = Faults::default();
     faults.add("listen", address::listener(&config.listen).err());
     faults.add("data_dir", process::folder(&config.data_dir));
+    faults.add("store", store::faults(&config.store));
     faults.add("seed", seed(&config.seed, references));
     if !(1..=10_000_000).contains(&config.trace_spans) {
         faults.push(Fault::new("trace_spans", format!("{} spans: it is 1 to 10000000", config.trace_spans)));

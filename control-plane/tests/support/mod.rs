@@ -10,7 +10,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use portreeve_config::wire::{ControlMessage, NodeMessage, Snapshot};
-use portreeve_config::{ControlPlaneConfig, SeedConfig};
+use portreeve_config::{ControlPlaneConfig, SeedConfig, StoreConfig};
 use portreeve_control_plane::{ControlPlane, RunningControlPlane};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -44,6 +44,7 @@ pub(crate) fn config(data_dir: &Path) -> ControlPlaneConfig {
     ControlPlaneConfig {
         listen: "127.0.0.1:0".to_owned(),
         data_dir: data_dir.to_owned(),
+        store: StoreConfig::default(),
         seed: SeedConfig::default(),
         trace_spans: 1_000,
     }
