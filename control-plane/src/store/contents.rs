@@ -42,6 +42,18 @@ impl Contents {
     }
 }
 
+impl Record {
+    /// Whether it takes its thing away.
+    pub(crate) fn is_removal(&self) -> bool {
+        match self {
+            Self::Route { value, .. } => value.is_none(),
+            Self::Service { known, .. } => !known,
+            Self::Instance { value, .. } => value.is_none(),
+            Self::Layer { value, .. } => value.is_none(),
+        }
+    }
+}
+
 /// When the set of routes changed last, after `commits` on top of `before`.
 pub(crate) fn routes_revision(before: Revision, commits: &[Commit]) -> Revision {
     let touches = |commit: &&Commit| commit.records.iter().any(|record| matches!(record, Record::Route { .. }));
