@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use portreeve_config::wire::Revision;
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::{Command, Refusal};
+use super::command::{Command, Refusal, Written};
 use super::draft::{Draft, Ground};
 use super::{GRACE, Shared};
+use crate::history::Author;
 use crate::registry::{Holder, InstanceKey};
 use crate::store::{Commit, Record, Store};
 
@@ -20,11 +21,20 @@ const GROUP: usize = 256;
 /// Something for the writer to do.
 #[derive(Debug)]
 pub(super) enum Work {
-    Write { command: Command, dry_run: bool, answer: Answer },
+    Write(Box<Request>),
     End(oneshot::Sender<()>),
 }
 
-type Answer = oneshot::Sender<Result<Revision, Refusal>>;
+/// A write and who waits for its outcome.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) command: Command,
+    pub(super) author: Author,
+    pub(super) dry_run: bool,
+    pub(super) answer: Answer,
+}
+
+type Answer = oneshot::Sender<Result<Written, Refusal>>;
 
 /// Starts the writer on a thread of its own: it waits for the disk, which a runtime's thread must not. It
 /// ends when told, or when nobody is left to ask.
@@ -47,7 +57,7 @@ struct Writer {
 struct Group {
     commits: Vec<Commit>,
     leases: Vec<LeaseStep>,
-    answers: Vec<(Answer, Revision)>,
+    answers: Vec<(Answer, Written)>,
 }
 
 /// What a command does to leases once it is in force.
@@ -64,7 +74,7 @@ impl Writer {
             let mut group = Vec::with_capacity(waiting.len());
             for work in waiting.drain(..) {
                 match work {
-                    Work::Write { command, dry_run, answer } => group.push((command, dry_run, answer)),
+                    Work::Write(request) => group.push(*request),
                     Work::End(done) => end = Some(done),
                 }
             }
@@ -77,8 +87,8 @@ impl Writer {
         }
     }
 
-    fn carry_out(&mut self, commands: Vec<(Command, bool, Answer)>) {
-        let (draft, group) = self.draft(commands);
+    fn carry_out(&mut self, requests: Vec<Request>) {
+        let (draft, group) = self.draft(requests);
         if !group.commits.is_empty()
             && let Err(fault) = self.store.commit(&group.commits)
         {
@@ -89,13 +99,13 @@ impl Writer {
             return;
         }
         self.put_in_force(draft, &group);
-        for (answer, revision) in group.answers {
-            let _ = answer.send(Ok(revision));
+        for (answer, written) in group.answers {
+            let _ = answer.send(Ok(written));
         }
     }
 
     /// Checks each command on top of the ones before it; answers at once where nothing is to be stored.
-    fn draft(&self, commands: Vec<(Command, bool, Answer)>) -> (Draft, Group) {
+    fn draft(&self, requests: Vec<Request>) -> (Draft, Group) {
         let model = self.shared.model.read().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let ground = Ground {
@@ -105,19 +115,19 @@ impl Writer {
         };
         let mut draft = Draft::of(&model);
         let mut group = Group::default();
-        for (command, dry_run, answer) in commands {
+        for Request { command, author, dry_run, answer } in requests {
             if dry_run {
-                let mut trial = draft.clone();
-                let _ = answer.send(trial.carry_out(command, &ground).map(|_| draft.revision));
+                let outcome = draft.clone().carry_out(command, &author, &ground);
+                let _ = answer.send(outcome.map(|(_, entry)| Written { revision: draft.revision, entry }));
                 continue;
             }
             let grant = LeaseStep::of(&command);
             let expired = matches!(command, Command::Expire(_));
-            match draft.carry_out(command, &ground) {
-                Ok(records) => {
+            match draft.carry_out(command, &author, &ground) {
+                Ok((records, entry)) => {
                     group.leases.extend(grant);
                     group.add(records, draft.revision, expired);
-                    group.answers.push((answer, draft.revision));
+                    group.answers.push((answer, Written { revision: draft.revision, entry }));
                 }
                 Err(refusal) => drop(answer.send(Err(refusal))),
             }
