@@ -7,6 +7,7 @@
 
 pub mod check;
 mod control_plane;
+mod desired_state;
 mod dns;
 mod fault;
 mod gateway;
@@ -32,6 +33,7 @@ pub mod wire;
 mod yaml;
 
 pub use control_plane::{ControlPlaneConfig, SeedConfig};
+pub use desired_state::{DesiredState, Layers};
 pub use dns::DnsConfig;
 pub use fault::{Fault, Faults};
 pub use gateway::{

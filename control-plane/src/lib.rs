@@ -6,7 +6,9 @@
 
 mod api;
 mod console;
+mod history;
 mod publisher;
+mod redaction;
 mod registry;
 mod server;
 mod state;

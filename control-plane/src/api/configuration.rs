@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::body::{At, Document, Path};
 use super::problem::Problem;
-use super::services::Done;
+use super::write::{Done, Writing};
 use crate::state::{Command, Precondition, State as ControlState};
 use crate::store::{LayerKey, Values};
 
@@ -76,35 +76,34 @@ pub(super) async fn merged(
 pub(super) async fn put(
     State(state): State<ControlState>,
     Path(key): Path<(String, String)>,
+    writing: Writing,
     precondition: Precondition,
     document: Document,
 ) -> Result<At<Done>, Problem> {
     let values = document.parse()?;
-    write(&state, Command::PutLayer(layer_key(key), values, precondition)).await
+    writing.carry_out(&state, Command::PutLayer(layer_key(key), values, precondition)).await
 }
 
 /// `PATCH /v1/config/{application}/{profile}`
 pub(super) async fn patch(
     State(state): State<ControlState>,
     Path(key): Path<(String, String)>,
+    writing: Writing,
     precondition: Precondition,
     document: Document,
 ) -> Result<At<Done>, Problem> {
     let patch = document.parse()?;
-    write(&state, Command::PatchLayer(layer_key(key), patch, precondition)).await
+    writing.carry_out(&state, Command::PatchLayer(layer_key(key), patch, precondition)).await
 }
 
 /// `DELETE /v1/config/{application}/{profile}`
 pub(super) async fn remove(
     State(state): State<ControlState>,
     Path(key): Path<(String, String)>,
+    writing: Writing,
     precondition: Precondition,
 ) -> Result<At<Done>, Problem> {
-    write(&state, Command::RemoveLayer(layer_key(key), precondition)).await
-}
-
-async fn write(state: &ControlState, command: Command) -> Result<At<Done>, Problem> {
-    Ok(At::new(state.write(command).await?, Done {}))
+    writing.carry_out(&state, Command::RemoveLayer(layer_key(key), precondition)).await
 }
 
 fn layer_key((application, profile): (String, String)) -> LayerKey {

@@ -11,9 +11,8 @@ use portreeve_config::check;
 use portreeve_config::wire::{Instance, InstanceStatus};
 use serde::{Deserialize, Serialize};
 
-use super::body::{At, Document, Path, Query};
+use super::body::{At, Document, Path, Query, Revised};
 use super::problem::Problem;
-use super::services::Done;
 use crate::registry::InstanceKey;
 use crate::state::{Command, State as ControlState};
 
@@ -95,13 +94,13 @@ pub(super) async fn register(
     State(state): State<ControlState>,
     Path((service, id)): Path<(String, String)>,
     mut document: Document,
-) -> Result<At<Done>, Problem> {
+) -> Result<At<Revised>, Problem> {
     document.name("service", &service)?;
     document.name("id", &id)?;
     let registration: Registration =
         document.checked(|registration: &Registration| check::instance(&registration.instance()))?;
     let instance = registration.instance();
-    Ok(At::new(state.write(Command::Register(instance, None)).await?, Done {}))
+    Ok(At::new(state.write(Command::Register(instance, None)).await?, Revised {}))
 }
 
 /// `PUT /v1/services/{service}/instances/{id}/lease`
@@ -120,17 +119,17 @@ pub(super) async fn set_status(
     State(state): State<ControlState>,
     Path((service, id)): Path<(String, String)>,
     document: Document,
-) -> Result<At<Done>, Problem> {
+) -> Result<At<Revised>, Problem> {
     let NewStatus { status } = document.parse()?;
-    Ok(At::new(state.write(Command::SetStatus(InstanceKey::new(service, id), status)).await?, Done {}))
+    Ok(At::new(state.write(Command::SetStatus(InstanceKey::new(service, id), status)).await?, Revised {}))
 }
 
 /// `DELETE /v1/services/{service}/instances/{id}`
 pub(super) async fn deregister(
     State(state): State<ControlState>,
     Path((service, id)): Path<(String, String)>,
-) -> Result<At<Done>, Problem> {
-    Ok(At::new(state.write(Command::Deregister(InstanceKey::new(service, id), None)).await?, Done {}))
+) -> Result<At<Revised>, Problem> {
+    Ok(At::new(state.write(Command::Deregister(InstanceKey::new(service, id), None)).await?, Revised {}))
 }
 
 impl Registration {

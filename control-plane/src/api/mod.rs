@@ -2,14 +2,17 @@
 
 mod body;
 mod configuration;
+mod desired_state;
 mod guard;
 mod health;
+mod history;
 mod instances;
 mod nodes;
 mod problem;
 mod routes;
 mod services;
 mod stream;
+mod write;
 mod zipkin;
 
 use std::net::SocketAddr;
@@ -133,6 +136,11 @@ fn records() -> Router<Context> {
         .route("/v1/config/{application}/{profile}/merged", get(configuration::merged))
         .route("/v1/nodes", get(nodes::list))
         .route("/v1/revision", get(nodes::revision))
+        .route("/v1/history", get(history::list))
+        .route("/v1/revisions/{revision}", get(history::read))
+        .route("/v1/revisions/{revision}/diff", get(history::compare))
+        .route("/v1/revisions/{revision}/rollback", post(history::roll_back))
+        .route("/v1/desired-state", get(desired_state::read).put(desired_state::put))
 }
 
 async fn overloaded(fault: BoxError) -> Problem {

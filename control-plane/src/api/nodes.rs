@@ -10,9 +10,8 @@ use portreeve_config::{Fault, Period};
 use serde::{Deserialize, Serialize};
 
 use super::Context;
-use super::body::{At, Path, Query};
+use super::body::{At, Path, Query, Revised};
 use super::problem::Problem;
-use super::services::Done;
 use crate::publisher::Watcher;
 use crate::state::State as ControlState;
 
@@ -58,8 +57,8 @@ pub(super) async fn list(State(state): State<ControlState>) -> At<impl Serialize
 }
 
 /// `GET /v1/revision`
-pub(super) async fn revision(State(state): State<ControlState>) -> At<Done> {
-    At::new(state.publisher().revision(), Done {})
+pub(super) async fn revision(State(state): State<ControlState>) -> At<Revised> {
+    At::new(state.publisher().revision(), Revised {})
 }
 
 /// `GET /v1/revisions/{revision}/acknowledged`
@@ -78,7 +77,7 @@ pub(super) async fn acknowledged(
         () = stopping.wait() => return Err(Problem::unavailable("the control plane is stopping")),
     };
     if behind.is_empty() {
-        return Ok(At::new(revision, Done {}).into_response());
+        return Ok(At::new(revision, Revised {}).into_response());
     }
     let detail =
         format!("{} of the connected nodes did not follow to revision {revision} in time", behind.len());

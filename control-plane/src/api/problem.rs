@@ -78,7 +78,8 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
             Refusal::Invalid(faults) => return Self::faulty(faults),
-            Refusal::Unknown(_) => StatusCode::NOT_FOUND,
+            Refusal::Unknown(_) | Refusal::NotYet { .. } => StatusCode::NOT_FOUND,
+            Refusal::Forgotten { .. } => StatusCode::GONE,
             Refusal::Duplicate(_) | Refusal::InUse(_) | Refusal::Held { .. } => StatusCode::CONFLICT,
             Refusal::Changed(_) => StatusCode::PRECONDITION_FAILED,
             Refusal::Full => StatusCode::INSUFFICIENT_STORAGE,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::body::{At, Path};
 use super::problem::Problem;
+use super::write::{Done, Writing};
 use crate::state::{Command, State as ControlState};
 
 #[derive(Debug, Serialize)]
@@ -20,10 +21,6 @@ struct Service {
     instances: usize,
     up: usize,
 }
-
-/// What a write answers beside the revision.
-#[derive(Debug, Serialize)]
-pub(super) struct Done {}
 
 /// `GET /v1/services`
 pub(super) async fn list(State(state): State<ControlState>) -> At<impl Serialize> {
@@ -43,14 +40,16 @@ pub(super) async fn list(State(state): State<ControlState>) -> At<impl Serialize
 pub(super) async fn declare(
     State(state): State<ControlState>,
     Path(service): Path<String>,
+    writing: Writing,
 ) -> Result<At<Done>, Problem> {
-    Ok(At::new(state.write(Command::DeclareService(service)).await?, Done {}))
+    writing.carry_out(&state, Command::DeclareService(service)).await
 }
 
 /// `DELETE /v1/services/{service}`
 pub(super) async fn remove(
     State(state): State<ControlState>,
     Path(service): Path<String>,
+    writing: Writing,
 ) -> Result<At<Done>, Problem> {
-    Ok(At::new(state.write(Command::RemoveService(service)).await?, Done {}))
+    writing.carry_out(&state, Command::RemoveService(service)).await
 }

@@ -110,7 +110,7 @@ fn events(commit: &Commit, kind: NodeKind) -> Vec<Event> {
         Record::Instance { key, value: None } => {
             Some(Event::InstanceRemoved { service: key.service, id: key.id })
         }
-        Record::Layer { .. } => None,
+        Record::Layer { .. } | Record::History { .. } => None,
     };
     commit.records.iter().filter_map(event).collect()
 }

@@ -10,6 +10,7 @@ mod replicas;
 mod seed;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod writer;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -19,16 +20,17 @@ use portreeve_config::SeedConfig;
 use portreeve_config::wire::Revision;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::history::Author;
 use crate::publisher::{Publisher, Watcher};
 use crate::registry::{InstanceKey, Leases};
 use crate::store::{Store, StoreError, Wake};
 
 use replicas::Replicas;
 
-pub(crate) use admission::excerpt;
-pub(crate) use command::{Command, Precondition, Refusal};
+pub(crate) use admission::{desired_state, excerpt};
+pub(crate) use command::{Command, Precondition, Refusal, Written};
 pub(crate) use expiry::expire_leases;
-pub(crate) use model::Model;
+pub(crate) use model::{Catalog, Model};
 pub(crate) use replicas::expire_orphans;
 
 /// How long an instance outlives the stream its lease hung on: long enough for a node to reconnect, short
@@ -87,19 +89,22 @@ impl State {
         Ok(Self { writer: sender, shared })
     }
 
-    /// Carries a write out. On return it is stored and published; gives the revision it is part of.
+    /// Carries out a write that nobody in particular asked for. On return it is stored and published; gives the revision it is part of.
     pub(crate) async fn write(&self, command: Command) -> Result<Revision, Refusal> {
-        self.send(command, false).await
+        let author = Author::new("control-plane", "");
+        self.write_by(author, command, false).await.map(|written| written.revision)
     }
 
-    /// Checks a write as [`State::write`] would and does nothing.
-    pub(crate) async fn check(&self, command: Command) -> Result<Revision, Refusal> {
-        self.send(command, true).await
-    }
-
-    async fn send(&self, command: Command, dry_run: bool) -> Result<Revision, Refusal> {
+    /// Carries a write out as [`State::write`] does, in the name of `author`; a dry run does nothing.
+    pub(crate) async fn write_by(
+        &self,
+        author: Author,
+        command: Command,
+        dry_run: bool,
+    ) -> Result<Written, Refusal> {
         let (answer, answered) = oneshot::channel();
-        let work = writer::Work::Write(writer::Asked { command, dry_run, answer });
+        let request = writer::Request { command, author, dry_run, answer };
+        let work = writer::Work::Write(Box::new(request));
         self.writer.send(work).await.map_err(|_| Refusal::Stopping)?;
         answered.await.unwrap_or(Err(Refusal::Stopping))
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use portreeve_config::RouteConfig;
 use portreeve_config::wire::{ConfigScope, Instance, Revision};
 
+use crate::history::History;
 use crate::registry::{InstanceKey, Registry};
 use crate::store::{Contents, LayerKey, Record, Values, Versioned};
 
@@ -30,6 +31,7 @@ pub(crate) struct Catalog {
     pub(crate) routes_revision: Revision,
     pub(crate) services: BTreeSet<String>,
     pub(crate) layers: BTreeMap<LayerKey, Versioned<Arc<Values>>>,
+    pub(crate) history: History,
 }
 
 /// Instances that a group of writes changes; `None` is removed.
@@ -44,6 +46,7 @@ impl Model {
             routes_revision: contents.routes_revision,
             services: contents.services.into_iter().collect(),
             layers: contents.layers.into_iter().collect(),
+            history: History::new(contents.history),
         };
         let mut registry = Registry::default();
         for instance in contents.instances {
@@ -81,8 +84,18 @@ impl Catalog {
                 self.layers.insert(key.clone(), Versioned { revision, value: value.clone() });
             }
             Record::Layer { key, value: None } => drop(self.layers.remove(key)),
+            Record::History { revision, value } => self.history.set(*revision, value.clone()),
             Record::Instance { .. } => {}
         }
+    }
+
+    /// When routes, services or configuration were last changed on purpose: what a precondition on all of them is
+    /// compared with. A database from before there was history knows it of routes and configuration only.
+    pub(crate) fn changed_at(&self) -> Revision {
+        self.history.newest().unwrap_or_else(|| {
+            let layers = self.layers.values().map(|layer| layer.revision);
+            layers.chain([self.routes_revision]).max().unwrap_or_default()
+        })
     }
 
     /// The configuration of `scope`, its layers merged. Weakest first, as Spring's config server has it: what

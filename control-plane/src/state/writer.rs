@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use portreeve_config::wire::Revision;
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::{Command, Refusal};
+use super::command::{Command, Refusal, Written};
 use super::draft::{Draft, Ground};
 use super::{GRACE, Shared};
+use crate::history::Author;
 use crate::registry::{Holder, InstanceKey};
 use crate::store::{Commit, Record, Store, StoreError};
 
@@ -22,21 +23,22 @@ const ATTEMPTS: usize = 50;
 /// Something for the writer to do.
 #[derive(Debug)]
 pub(super) enum Work {
-    Write(Asked),
+    Write(Box<Request>),
     /// The store has something to say.
     News,
     End(oneshot::Sender<()>),
 }
 
-/// One command, and who waits for its outcome.
+/// A write and who waits for its outcome.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct Request {
     pub(super) command: Command,
+    pub(super) author: Author,
     pub(super) dry_run: bool,
     pub(super) answer: oneshot::Sender<Outcome>,
 }
 
-type Outcome = Result<Revision, Refusal>;
+type Outcome = Result<Written, Refusal>;
 
 /// Starts the writer on a thread of its own: it waits for the disk, which a runtime's thread must not. It
 /// ends when told, or when nobody is left to ask.
@@ -81,7 +83,7 @@ impl Writer {
             let mut group = Vec::with_capacity(waiting.len());
             for work in waiting.drain(..) {
                 match work {
-                    Work::Write(asked) => group.push(asked),
+                    Work::Write(request) => group.push(*request),
                     Work::News => {}
                     Work::End(done) => end = Some(done),
                 }
@@ -105,7 +107,7 @@ impl Writer {
         }
     }
 
-    fn carry_out(&mut self, group: Vec<Asked>) {
+    fn carry_out(&mut self, group: Vec<Request>) {
         let mut attempts = 0;
         loop {
             let (draft, result) = self.draft(&group);
@@ -113,7 +115,7 @@ impl Writer {
             match kept {
                 Ok(()) => {
                     self.put_in_force(draft, &result);
-                    let answers = group.into_iter().map(|asked| asked.answer);
+                    let answers = group.into_iter().map(|request| request.answer);
                     return answers.zip(result.outcomes).for_each(|(answer, outcome)| drop(answer.send(outcome)));
                 }
                 Err(StoreError::Behind) if attempts < ATTEMPTS => {
@@ -126,30 +128,30 @@ impl Writer {
     }
 
     /// The store did not take the group: whoever wants nothing stored gets an answer all the same.
-    fn give_up(&mut self, group: Vec<Asked>, result: Group, fault: &StoreError) {
+    fn give_up(&mut self, group: Vec<Request>, result: Group, fault: &StoreError) {
         let refused = result.stores.iter().filter(|stores| **stores).count();
         tracing::error!(%fault, writes = refused, "writes were refused");
         let outcomes = result.outcomes.into_iter().zip(result.stores);
-        for (asked, (outcome, stores)) in group.into_iter().zip(outcomes) {
+        for (request, (outcome, stores)) in group.into_iter().zip(outcomes) {
             let outcome = match outcome {
                 Ok(_) if stores => Err(Refusal::of_store(fault)),
-                Ok(_) => self.carry_out_unstored(&asked).unwrap_or(Err(Refusal::of_store(fault))),
+                Ok(_) => self.carry_out_unstored(&request).unwrap_or(Err(Refusal::of_store(fault))),
                 refused => refused,
             };
-            let _ = asked.answer.send(outcome);
+            let _ = request.answer.send(outcome);
         }
     }
 
     /// Carries out one command if that takes no write; what it was checked against before did not come to be.
-    fn carry_out_unstored(&mut self, asked: &Asked) -> Option<Outcome> {
-        let (draft, mut result) = self.draft(std::slice::from_ref(asked));
+    fn carry_out_unstored(&mut self, request: &Request) -> Option<Outcome> {
+        let (draft, mut result) = self.draft(std::slice::from_ref(request));
         let outcome = result.outcomes.pop().filter(|_| result.commits.is_empty())?;
         self.put_in_force(draft, &result);
         Some(outcome)
     }
 
     /// Checks each command on top of the ones before it.
-    fn draft(&self, group: &[Asked]) -> (Draft, Group) {
+    fn draft(&self, group: &[Request]) -> (Draft, Group) {
         let model = self.shared.model.read().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let ground = Ground {
@@ -159,11 +161,11 @@ impl Writer {
         };
         let mut draft = Draft::of(&model);
         let mut result = Group::default();
-        for Asked { command, dry_run, .. } in group {
+        for Request { command, author, dry_run, .. } in group {
             if *dry_run {
-                let mut trial = draft.clone();
-                let outcome = trial.carry_out(command.clone(), &ground).map(|_| draft.revision);
-                result.push(outcome, false);
+                let outcome = draft.clone().carry_out(command.clone(), author, &ground);
+                let revision = draft.revision;
+                result.push(outcome.map(|(_, entry)| Written { revision, entry }), false);
                 continue;
             }
             let grant = LeaseStep::of(command);
@@ -171,10 +173,10 @@ impl Writer {
             if let Command::Expire(keys) = command {
                 result.leases.extend(self.shared.moved(keys, now));
             }
-            match draft.carry_out(command.clone(), &ground) {
-                Ok(records) => {
+            match draft.carry_out(command.clone(), author, &ground) {
+                Ok((records, entry)) => {
                     result.leases.extend(grant);
-                    result.push(Ok(draft.revision), !records.is_empty());
+                    result.push(Ok(Written { revision: draft.revision, entry }), !records.is_empty());
                     result.add(records, draft.revision, expired);
                 }
                 Err(refusal) => result.push(Err(refusal), false),

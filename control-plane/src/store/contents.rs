@@ -15,10 +15,12 @@ impl Contents {
             Record::Service { name, known: true } => self.services.push(name),
             Record::Instance { value: Some(instance), .. } => self.instances.push(instance),
             Record::Layer { key, value: Some(value) } => self.layers.push((key, Versioned { revision, value })),
+            Record::History { revision, value: Some(entry) } => self.history.push((revision, entry)),
             Record::Route { value: None, .. }
             | Record::Service { known: false, .. }
             | Record::Instance { value: None, .. }
-            | Record::Layer { value: None, .. } => {}
+            | Record::Layer { value: None, .. }
+            | Record::History { value: None, .. } => {}
         }
     }
 
@@ -38,7 +40,11 @@ impl Contents {
             let record = Record::Layer { key: key.clone(), value: Some(value.clone()) };
             Versioned { revision: *revision, value: record }
         });
-        routes.chain(unversioned).chain(layers)
+        let history = self.history.iter().map(|(revision, entry)| {
+            let record = Record::History { revision: *revision, value: Some(entry.clone()) };
+            Versioned { revision: *revision, value: record }
+        });
+        routes.chain(unversioned).chain(layers).chain(history)
     }
 }
 
@@ -50,6 +56,7 @@ impl Record {
             Self::Service { known, .. } => !known,
             Self::Instance { value, .. } => value.is_none(),
             Self::Layer { value, .. } => value.is_none(),
+            Self::History { value, .. } => value.is_none(),
         }
     }
 }

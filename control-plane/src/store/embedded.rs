@@ -17,8 +17,9 @@ use redb::{
 };
 use serde::de::DeserializeOwned;
 
-use self::tables::{INSTANCES, LAYERS, META, ROUTES, SERVICES, Tables};
+use self::tables::{HISTORY, INSTANCES, LAYERS, META, ROUTES, SERVICES, Tables};
 use super::{Commit, Contents, LayerKey, Store, StoreError, Values, Versioned};
+use crate::history::Entry;
 
 /// The newest layout this build reads and the one it writes.
 const FORMAT: u64 = 1;
@@ -211,6 +212,7 @@ impl Loader<'_> {
             layers: self.rows(LAYERS, |(application, profile), layer: Versioned<Arc<Values>>| {
                 (LayerKey { application: application.to_owned(), profile: profile.to_owned() }, layer)
             })?,
+            history: self.rows(HISTORY, |revision, entry: Arc<Entry>| (revision, entry))?,
         })
     }
 
@@ -220,7 +222,12 @@ impl Loader<'_> {
         row: impl Fn(K::SelfType<'_>, V) -> T,
     ) -> Result<Vec<T>, StoreError> {
         let broken = |fault: redb::Error| failed(self.path, fault);
-        let table = self.read.open_table(table).map_err(|fault| broken(fault.into()))?;
+        let table = match self.read.open_table(table) {
+            Ok(table) => table,
+            // A database of before there was such a table; the first write makes it.
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(fault) => return Err(broken(fault.into())),
+        };
         let mut rows = Vec::new();
         for entry in table.iter().map_err(|fault| broken(fault.into()))? {
             let (key, value) = entry.map_err(|fault| broken(fault.into()))?;

@@ -13,6 +13,7 @@ use portreeve_config::RouteConfig;
 use portreeve_config::wire::{Instance, Revision};
 use serde::{Deserialize, Serialize};
 
+use crate::history::Entry;
 use crate::registry::InstanceKey;
 
 pub(crate) use embedded::EmbeddedStore;
@@ -62,10 +63,27 @@ pub(crate) struct Commit {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Record {
-    Route { name: String, value: Option<Arc<RouteConfig>> },
-    Service { name: String, known: bool },
-    Instance { key: InstanceKey, value: Option<Arc<Instance>> },
-    Layer { key: LayerKey, value: Option<Arc<Values>> },
+    Route {
+        name: String,
+        value: Option<Arc<RouteConfig>>,
+    },
+    Service {
+        name: String,
+        known: bool,
+    },
+    Instance {
+        key: InstanceKey,
+        value: Option<Arc<Instance>>,
+    },
+    Layer {
+        key: LayerKey,
+        value: Option<Arc<Values>>,
+    },
+    /// What history keeps of a change, by the revision it made. Changes nothing that is in force.
+    History {
+        revision: Revision,
+        value: Option<Arc<Entry>>,
+    },
 }
 
 /// Keys and values of one configuration layer.
@@ -96,6 +114,7 @@ pub(crate) struct Contents {
     pub(crate) services: Vec<String>,
     pub(crate) instances: Vec<Arc<Instance>>,
     pub(crate) layers: Vec<(LayerKey, Versioned<Arc<Values>>)>,
+    pub(crate) history: Vec<(Revision, Arc<Entry>)>,
 }
 
 /// Why a store could not be opened, read or written.

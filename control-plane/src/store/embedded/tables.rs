@@ -12,6 +12,7 @@ pub(super) const ROUTES: TableDefinition<'static, &str, &[u8]> = TableDefinition
 pub(super) const SERVICES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("services");
 pub(super) const INSTANCES: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("instances");
 pub(super) const LAYERS: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("config");
+pub(super) const HISTORY: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("history");
 
 /// The tables of one write transaction.
 pub(super) struct Tables<'txn> {
@@ -20,6 +21,7 @@ pub(super) struct Tables<'txn> {
     services: Table<'txn, &'static str, &'static [u8]>,
     instances: Table<'txn, (&'static str, &'static str), &'static [u8]>,
     layers: Table<'txn, (&'static str, &'static str), &'static [u8]>,
+    history: Table<'txn, u64, &'static [u8]>,
 }
 
 impl<'txn> Tables<'txn> {
@@ -30,6 +32,7 @@ impl<'txn> Tables<'txn> {
             services: transaction.open_table(SERVICES)?,
             instances: transaction.open_table(INSTANCES)?,
             layers: transaction.open_table(LAYERS)?,
+            history: transaction.open_table(HISTORY)?,
         })
     }
 
@@ -54,6 +57,7 @@ impl<'txn> Tables<'txn> {
                     let name = (key.application.as_str(), key.profile.as_str());
                     set(&mut self.layers, name, value.as_ref())?;
                 }
+                Record::History { revision, value } => set(&mut self.history, *revision, value.as_ref())?,
             }
         }
         Ok(())

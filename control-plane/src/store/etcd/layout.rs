@@ -121,6 +121,8 @@ impl Keys {
             Record::Layer { key, .. } => {
                 format!("{records}config/{}/{}", escaped(&key.application), escaped(&key.profile))
             }
+            // With leading zeros, so that they are listed in order.
+            Record::History { revision, .. } => format!("{records}history/{revision:020}"),
         }
     }
 
