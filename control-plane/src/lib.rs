@@ -18,13 +18,13 @@ mod traces;
 use std::io;
 use std::net::SocketAddr;
 
-use portreeve_config::{ControlPlaneConfig, Faults, check};
+use portreeve_config::{ControlPlaneConfig, Faults, StoreConfig, check};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::state::State;
-use crate::store::EmbeddedStore;
+use crate::store::{EmbeddedStore, EtcdStore};
 
 pub use crate::store::StoreError;
 
@@ -70,7 +70,11 @@ impl ControlPlane {
         let listener = TcpListener::bind(&config.listen).await.map_err(listen_fault)?;
         let address = listener.local_addr().map_err(listen_fault)?;
         let (data_dir, seed) = (config.data_dir.clone(), config.seed.clone());
-        let opening = move || State::begin(EmbeddedStore::open(&data_dir)?, seed);
+        let store = config.store.clone();
+        let opening = move || match store {
+            StoreConfig::Embedded => State::begin(EmbeddedStore::open(&data_dir)?, seed),
+            StoreConfig::Etcd(etcd) => State::begin(EtcdStore::open(&etcd)?, seed),
+        };
         let state = tokio::task::spawn_blocking(opening).await.map_err(|_| StartError::Interrupted)??;
         let (stop, stopping) = watch::channel(false);
         let app = api::router(state.clone(), &config, address, stopping.clone());

@@ -3,6 +3,7 @@
 
 mod contents;
 mod embedded;
+mod etcd;
 mod peers;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::history::Entry;
 use crate::registry::InstanceKey;
 
 pub(crate) use embedded::EmbeddedStore;
+pub(crate) use etcd::EtcdStore;
 pub(crate) use peers::{ClaimNews, Claims, ReplicaId, Wake};
 
 /// A place that keeps commits.

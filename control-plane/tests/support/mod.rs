@@ -1,6 +1,7 @@
 //! A control plane in the test's own process, a small HTTP client, and a node that speaks the stream.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -64,14 +65,7 @@ impl Plane {
     }
 
     pub(crate) async fn send(&self, request: http::Request<Bytes>) -> Answer {
-        let stream = TcpStream::connect(self.running.address()).await.unwrap();
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        let answer = tokio::time::timeout(LIMIT, sender.send_request(request.map(Full::new))).await;
-        let (head, body) = answer.expect("no answer in time").unwrap().into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        let text = String::from_utf8_lossy(&body).into_owned();
-        Answer { status: head.status.as_u16(), headers: head.headers, text }
+        send_to(self.running.address(), request).await.unwrap()
     }
 
     pub(crate) fn request(&self, method: &str, path: &str) -> http::request::Builder {
@@ -115,6 +109,21 @@ impl Plane {
     }
 }
 
+/// Sends one request on a connection of its own.
+pub(crate) async fn send_to(
+    address: SocketAddr,
+    request: http::Request<Bytes>,
+) -> Result<Answer, Box<dyn std::error::Error>> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let answer = tokio::time::timeout(LIMIT, sender.send_request(request.map(Full::new))).await;
+    let (head, body) = answer.expect("no answer in time")?.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let text = String::from_utf8_lossy(&body).into_owned();
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, text })
+}
+
 /// The node's end of one stream.
 pub(crate) struct Node {
     lines: Option<mpsc::UnboundedSender<Bytes>>,
@@ -124,11 +133,16 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn open(plane: &Plane, hello: Value) -> Result<Self, Answer> {
-        let stream = TcpStream::connect(plane.running.address()).await.unwrap();
+        Self::open_at(plane.running.address(), hello).await
+    }
+
+    pub(crate) async fn open_at(address: SocketAddr, hello: Value) -> Result<Self, Answer> {
+        let stream = TcpStream::connect(address).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         let (lines, receiver) = mpsc::unbounded_channel();
-        let request = plane.request("POST", "/v1/stream").body(Outgoing(receiver)).unwrap();
+        let request = http::Request::post("/v1/stream").header("host", address.to_string());
+        let request = request.body(Outgoing(receiver)).unwrap();
         lines.send(format!("{hello}\n").into()).unwrap();
         let answer = tokio::time::timeout(LIMIT, sender.send_request(request)).await.unwrap().unwrap();
         let (head, body) = answer.into_parts();

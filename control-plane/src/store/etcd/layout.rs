@@ -73,10 +73,6 @@ impl Keys {
         Self { prefix: prefix.to_owned() }
     }
 
-    pub(super) fn all(&self) -> &str {
-        &self.prefix
-    }
-
     pub(super) fn live(&self) -> String {
         format!("{}live/", self.prefix)
     }
@@ -101,12 +97,12 @@ impl Keys {
         format!("{}records/", self.prefix)
     }
 
-    pub(super) fn parts(&self) -> String {
-        format!("{}parts/", self.prefix)
+    pub(super) fn parts(&self, id: &str) -> String {
+        format!("{}parts/{id}/", self.prefix)
     }
 
     pub(super) fn part(&self, id: &str, index: usize) -> String {
-        format!("{}{id}/{index:06}", self.parts())
+        format!("{}{index:06}", self.parts(id))
     }
 
     /// The key of one record.
@@ -142,8 +138,13 @@ impl Keys {
     }
 }
 
-/// What `commits` leave behind in `records/`: each key once, however often it was changed.
-pub(super) fn operations(keys: &Keys, commits: &[Commit]) -> Result<Vec<RequestOp>, StoreError> {
+/// What `commits` leave behind in `records/`: each key once, however often it was changed. `pack` makes of a record's
+/// text what is stored.
+pub(super) fn operations(
+    keys: &Keys,
+    commits: &[Commit],
+    pack: impl Fn(Vec<u8>) -> Result<Vec<u8>, StoreError>,
+) -> Result<Vec<RequestOp>, StoreError> {
     let mut last: BTreeMap<String, (Revision, &Record)> = BTreeMap::new();
     for commit in commits {
         for record in &commit.records {
@@ -156,7 +157,7 @@ pub(super) fn operations(keys: &Keys, commits: &[Commit]) -> Result<Vec<RequestO
         }
         let text = serde_json::to_vec(&Versioned { revision, value: record });
         let text = text.map_err(|fault| StoreError::TooLarge(format!("a record cannot be written: {fault}")))?;
-        Ok(RequestOp::put(key, text, 0))
+        Ok(RequestOp::put(key, pack(text)?, 0))
     };
     last.into_iter().map(operation).collect()
 }
@@ -222,8 +223,8 @@ mod tests {
             Commit { revision: 2, records: vec![service(false)] },
             Commit { revision: 3, records: vec![service(true)] },
         ];
-        assert_eq!(operations(&keys, &commits[..2]).unwrap(), [RequestOp::delete("/p/records/services/orders")]);
-        assert_eq!(operations(&keys, &commits).unwrap().len(), 1);
+        assert_eq!(operations(&keys, &commits[..2], Ok).unwrap(), [RequestOp::delete("/p/records/services/orders")]);
+        assert_eq!(operations(&keys, &commits, Ok).unwrap().len(), 1);
         let mut records = BTreeMap::new();
         fold(&keys, &mut records, &commits);
         assert_eq!(records.into_values().map(|record| record.revision).collect::<Vec<_>>(), [3]);

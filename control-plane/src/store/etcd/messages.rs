@@ -54,6 +54,12 @@ pub(super) struct PutRequest {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct PutResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(super) header: Option<ResponseHeader>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct DeleteRangeRequest {
     #[prost(bytes = "vec", tag = "1")]
     pub(super) key: Vec<u8>,
@@ -235,11 +241,6 @@ impl RequestOp {
     pub(super) fn delete_all(prefix: &str) -> Self {
         let delete = DeleteRangeRequest { key: prefix.into(), range_end: end_of(prefix) };
         Self { request: Some(Request::Delete(delete)) }
-    }
-
-    /// Looks at `key`.
-    pub(super) fn get(key: &str) -> Self {
-        Self { request: Some(Request::Range(RangeRequest { key: key.into(), ..RangeRequest::default() })) }
     }
 
     /// All of `operations` as one.

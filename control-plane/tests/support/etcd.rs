@@ -1,0 +1,79 @@
+//! A real etcd with one member, in a folder and on ports of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use portreeve_config::{EtcdConfig, StoreConfig};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub(crate) struct Etcd {
+    folder: tempfile::TempDir,
+    clients: SocketAddr,
+    peers: SocketAddr,
+    child: Option<Child>,
+}
+
+impl Etcd {
+    /// Starts one; `None`, and aloud, where there is no `etcd` to start.
+    pub(crate) fn start() -> Option<Self> {
+        if Command::new("etcd").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+            eprintln!("SKIPPED: there is no `etcd` on this machine (Debian: apt-get install etcd-server)");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut etcd = Self { folder, clients: free(), peers: free(), child: None };
+        etcd.resume();
+        Some(etcd)
+    }
+
+    /// Starts it (again) on what it has on disk.
+    pub(crate) fn resume(&mut self) {
+        let (clients, peers) = (format!("http://{}", self.clients), format!("http://{}", self.peers));
+        let command = Command::new("etcd")
+            .arg("--data-dir")
+            .arg(self.folder.path())
+            .args(["--name", "one", "--initial-cluster", &format!("one={peers}"), "--log-level", "error"])
+            .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers])
+            .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
+            .args(["--heartbeat-interval", "500", "--election-timeout", "3000"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        self.child = Some(command.unwrap());
+        let deadline = Instant::now() + LIMIT;
+        while TcpStream::connect(self.clients).is_err() {
+            assert!(Instant::now() < deadline, "etcd does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub(crate) fn store(&self) -> StoreConfig {
+        StoreConfig::Etcd(EtcdConfig {
+            endpoints: vec![format!("http://{}", self.clients)],
+            prefix: "/portreeve/".to_owned(),
+            user: None,
+            tls: None,
+        })
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port that was free a moment ago: etcd does not say which one it got for port 0.
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
