@@ -38,7 +38,7 @@ impl Etcd {
             .args(["--name", "one", "--initial-cluster", &format!("one={peers}"), "--log-level", "error"])
             .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers])
             .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
-            .args(["--heartbeat-interval", "500", "--election-timeout", "3000"])
+            .args(["--heartbeat-interval", "250", "--election-timeout", "1500"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();

@@ -38,6 +38,9 @@ impl Inbox {
         heard.steps.clear();
         heard.is_lost = false;
         heard.claims = claims;
+        if let Some((_, since)) = &mut heard.silence {
+            *since = Instant::now();
+        }
     }
 
     /// Adds what the watch gave.
