@@ -1,6 +1,7 @@
 //! What was changed, by whom, when and why: one entry for each accepted change of routes, services or configuration,
 //! with what was there before and after, so that a kept revision can be shown and gone back to.
 
+mod layers;
 mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::state::Catalog;
 use crate::store::{LayerKey, Record, Values};
 
+use layers::LayerDifference;
 pub(crate) use shown::{Change, Subject};
 
 /// Entries that are kept; the oldest go first.
@@ -53,9 +55,21 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Difference {
-    Route { name: String, before: Option<Arc<RouteConfig>>, after: Option<Arc<RouteConfig>> },
-    Service { name: String, before: bool, after: bool },
-    Layer { key: LayerKey, before: Option<Arc<Values>>, after: Option<Arc<Values>> },
+    Route {
+        name: String,
+        before: Option<Arc<RouteConfig>>,
+        after: Option<Arc<RouteConfig>>,
+    },
+    Service {
+        name: String,
+        before: bool,
+        after: bool,
+    },
+    Layer {
+        key: LayerKey,
+        #[serde(flatten)]
+        values: LayerDifference,
+    },
 }
 
 /// The kept entries, by the revisions they made.
@@ -184,8 +198,8 @@ impl Difference {
                 Some(Self::Service { name, before, after })
             }
             Record::Layer { key, value: after } => {
-                let before = catalog.layers.get(&key).map(|layer| layer.value.clone());
-                Some(Self::Layer { key, before, after })
+                let before = catalog.layers.get(&key).map(|layer| &*layer.value);
+                Some(Self::Layer { values: LayerDifference::of(before, after.as_deref()), key })
             }
             Record::Instance { .. } | Record::History { .. } => None,
         }
@@ -196,7 +210,7 @@ impl Difference {
         match (self, later) {
             (Self::Route { after, .. }, Self::Route { after: last, .. }) => after.clone_from(last),
             (Self::Service { after, .. }, Self::Service { after: last, .. }) => *after = *last,
-            (Self::Layer { after, .. }, Self::Layer { after: last, .. }) => after.clone_from(last),
+            (Self::Layer { values, .. }, Self::Layer { values: later, .. }) => values.continue_with(later),
             _ => {}
         }
     }
@@ -206,7 +220,7 @@ impl Difference {
         match self {
             Self::Route { before, after, .. } => before != after,
             Self::Service { before, after, .. } => before != after,
-            Self::Layer { before, after, .. } => before != after,
+            Self::Layer { values, .. } => values.before != values.after,
         }
     }
 
@@ -214,7 +228,7 @@ impl Difference {
         match self {
             Self::Route { name, before, after } => Self::Route { name, before: after, after: before },
             Self::Service { name, before, after } => Self::Service { name, before: after, after: before },
-            Self::Layer { key, before, after } => Self::Layer { key, before: after, after: before },
+            Self::Layer { key, values } => Self::Layer { key, values: values.reversed() },
         }
     }
 }
@@ -231,7 +245,10 @@ impl Whole {
     fn undo(&mut self, difference: &Difference) {
         match difference {
             Difference::Route { name, before, .. } => set(&mut self.routes, name, before),
-            Difference::Layer { key, before, .. } => set(&mut self.layers, key, before),
+            Difference::Layer { key, values } => {
+                let before = values.undone(self.layers.get(key).map(|layer| &**layer));
+                set(&mut self.layers, key, &before.map(Arc::new));
+            }
             Difference::Service { name, before: true, .. } => drop(self.services.insert(name.clone())),
             Difference::Service { name, before: false, .. } => drop(self.services.remove(name)),
         }

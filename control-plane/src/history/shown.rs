@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Difference;
+use super::{Difference, LayerDifference};
 use crate::redaction;
 use crate::store::LayerKey;
 
@@ -75,7 +75,9 @@ impl Difference {
     pub(crate) fn shown(&self) -> Change {
         let (before, after) = match self {
             Self::Route { before, after, .. } => (fields(before.as_deref()), fields(after.as_deref())),
-            Self::Layer { before, after, .. } => (values(before.as_deref()), values(after.as_deref())),
+            Self::Layer { values: LayerDifference { before, after }, .. } => {
+                (as_fields(before.as_ref()), as_fields(after.as_ref()))
+            }
             Self::Service { before, after, .. } => {
                 let fields = |known: bool| known.then(BTreeMap::new);
                 (fields(*before), fields(*after))
@@ -94,10 +96,10 @@ impl Difference {
     pub(crate) fn headline(&self) -> Change {
         let change = match self {
             Self::Route { before: None, .. }
-            | Self::Layer { before: None, .. }
+            | Self::Layer { values: LayerDifference { before: None, .. }, .. }
             | Self::Service { before: false, .. } => ChangeKind::Added,
             Self::Route { after: None, .. }
-            | Self::Layer { after: None, .. }
+            | Self::Layer { values: LayerDifference { after: None, .. }, .. }
             | Self::Service { after: false, .. } => ChangeKind::Removed,
             _ => ChangeKind::Changed,
         };
@@ -137,7 +139,7 @@ fn redact(path: &str, value: &mut Option<Value>) {
     }
 }
 
-fn values(layer: Option<&BTreeMap<String, String>>) -> Option<Fields> {
+fn as_fields(layer: Option<&BTreeMap<String, String>>) -> Option<Fields> {
     layer.map(|layer| layer.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect())
 }
 

@@ -91,15 +91,12 @@ fn the_oldest_go_when_they_are_too_large() {
 
 #[test]
 fn a_secret_is_never_shown() {
-    let before = Some(Arc::new(Values::from([
-        ("db.password".to_owned(), "old".to_owned()),
-        ("greeting".to_owned(), "hello".to_owned()),
-    ])));
-    let after = Some(Arc::new(Values::from([
-        ("db.password".to_owned(), "new".to_owned()),
-        ("greeting".to_owned(), "bye".to_owned()),
-    ])));
-    let shown = Difference::Layer { key: key(), before, after }.shown();
+    let values = |password: &str, greeting: &str| {
+        let of = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        Values::from([of("db.password", password), of("greeting", greeting), of("same", "same")])
+    };
+    let values = LayerDifference::of(Some(&values("old", "hello")), Some(&values("new", "bye")));
+    let shown = Difference::Layer { key: key(), values }.shown();
     let text = serde_json::to_string(&shown).unwrap();
     assert_eq!(
         text,
