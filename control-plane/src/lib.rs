@@ -5,6 +5,7 @@
 //! (`publisher`). The wire format of the stream is [`portreeve_config::wire`].
 
 mod api;
+mod backup;
 mod console;
 mod history;
 mod publisher;
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::state::State;
 use crate::store::{EmbeddedStore, EtcdStore};
 
+pub use crate::backup::{BackupError, Summary, backup, keep, restore};
 pub use crate::store::StoreError;
 
 /// A control plane that can be started.

@@ -118,6 +118,21 @@ impl Api {
         &self,
         question: Question,
     ) -> Result<Result<T, Refusal>, Failure> {
+        let path = question.path.split('?').next().unwrap_or_default().to_owned();
+        let strange = |fault| self.strange(&path, format!("its answer makes no sense: {fault}"));
+        match self.try_fetch(question).await? {
+            Ok(body) => serde_json::from_slice(&body).map(Ok).map_err(strange),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    /// What the control plane answers, as it comes.
+    pub(crate) async fn fetch(&self, question: Question) -> Result<Bytes, Failure> {
+        let path = question.path.clone();
+        self.try_fetch(question).await?.map_err(|refusal| self.failure(&path, refusal))
+    }
+
+    async fn try_fetch(&self, question: Question) -> Result<Result<Bytes, Refusal>, Failure> {
         let limit = Limit { bytes: LARGEST_ANSWER, timeout: question.patience };
         let request = self.request(question)?;
         let path = request.uri().path().to_owned();
@@ -126,8 +141,7 @@ impl Api {
             answer.map_err(|fault| Failure::new(format!("{fault} (--server names the control plane)")))?;
         let (status, body) = (answer.status(), answer.body());
         if status.is_success() {
-            let strange = |fault| self.strange(&path, format!("its answer makes no sense: {fault}"));
-            return serde_json::from_slice(body).map(Ok).map_err(strange);
+            return Ok(Ok(body.clone()));
         }
         match serde_json::from_slice::<Refusal>(body) {
             Ok(refusal) => Ok(Err(Refusal { status, ..refusal })),

@@ -2,6 +2,7 @@
 //! addresses it got.
 
 mod api;
+mod backup;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod control_plane;

@@ -1,5 +1,6 @@
 //! The HTTP side: which path is whose, and what every request must pass before it gets there.
 
+mod backup;
 mod body;
 mod configuration;
 mod desired_state;
@@ -136,6 +137,7 @@ fn records() -> Router<Context> {
         .route("/v1/config/{application}/{profile}/merged", get(configuration::merged))
         .route("/v1/nodes", get(nodes::list))
         .route("/v1/revision", get(nodes::revision))
+        .route("/v1/backup", get(backup::read))
         .route("/v1/history", get(history::list))
         .route("/v1/revisions/{revision}", get(history::read))
         .route("/v1/revisions/{revision}/diff", get(history::compare))

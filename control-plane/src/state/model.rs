@@ -55,6 +55,19 @@ impl Model {
         Self { revision: contents.revision, catalog: Arc::new(catalog), registry }
     }
 
+    /// Everything, as a store would hold it.
+    pub(crate) fn contents(&self) -> Contents {
+        Contents {
+            revision: self.revision,
+            routes_revision: self.catalog.routes_revision,
+            routes: self.catalog.routes.values().cloned().collect(),
+            services: self.catalog.services.iter().cloned().collect(),
+            instances: self.registry.all().cloned().collect(),
+            layers: self.catalog.layers.iter().map(|(key, layer)| (key.clone(), layer.clone())).collect(),
+            history: self.catalog.history.newest_first().map(|(at, entry)| (at, entry.clone())).collect(),
+        }
+    }
+
     /// Takes over what a group of writes made of this model.
     pub(crate) fn adopt(&mut self, revision: Revision, catalog: Arc<Catalog>, instances: InstanceChanges) {
         self.revision = revision;

@@ -49,6 +49,17 @@ impl Contents {
 }
 
 impl Record {
+    /// What takes its thing away.
+    pub(crate) fn removed(self) -> Self {
+        match self {
+            Self::Route { name, .. } => Self::Route { name, value: None },
+            Self::Service { name, .. } => Self::Service { name, known: false },
+            Self::Instance { key, .. } => Self::Instance { key, value: None },
+            Self::Layer { key, .. } => Self::Layer { key, value: None },
+            Self::History { revision, .. } => Self::History { revision, value: None },
+        }
+    }
+
     /// Whether it takes its thing away.
     pub(crate) fn is_removal(&self) -> bool {
         match self {

@@ -43,7 +43,16 @@ impl EmbeddedStore {
             .map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
         let path = folder.join(FILE);
         if !path.exists() {
-            create(folder, &path)?;
+            create(folder, &path, &Contents::default())?;
+        }
+        Self::open_existing(folder)
+    }
+
+    /// Opens the database in `folder`, which must be there.
+    pub(crate) fn open_existing(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join(FILE);
+        if !path.exists() {
+            return Err(StoreError::Missing(path));
         }
         let database = guarded(&path, || {
             let mut database = open_file(&path)?;
@@ -57,6 +66,25 @@ impl EmbeddedStore {
             }
         })?;
         Ok(Self { path, database: Some(database) })
+    }
+
+    /// Makes a database in `folder` that holds `contents`. One that exists is refused, or moved aside with `replace`.
+    pub(crate) fn restore(folder: &Path, contents: &Contents, replace: bool) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Folder { path: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(failed)?;
+        let path = folder.join(FILE);
+        if path.exists() {
+            if !replace {
+                return Err(StoreError::Exists(path.display().to_string()));
+            }
+            match Self::open_existing(folder) {
+                // A damaged one may be the very reason.
+                Ok(_) | Err(StoreError::Corrupt { .. }) => {}
+                Err(fault) => return Err(fault),
+            }
+            fs::rename(&path, path.with_extension("redb.replaced")).map_err(failed)?;
+        }
+        create(folder, &path, contents)
     }
 
     fn database(&mut self) -> Result<&Database, StoreError> {
@@ -116,7 +144,7 @@ fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, StoreError>) -> Resu
 
 /// Makes a new database under another name first: a file of the right name is always a whole one, so an
 /// empty or short one can be refused as damaged instead of being taken for new.
-fn create(folder: &Path, path: &Path) -> Result<(), StoreError> {
+fn create(folder: &Path, path: &Path, contents: &Contents) -> Result<(), StoreError> {
     let draft = path.with_extension("new");
     let folder_fault = |source| StoreError::Folder { path: folder.to_owned(), source };
     match fs::remove_file(&draft) {
@@ -126,7 +154,11 @@ fn create(folder: &Path, path: &Path) -> Result<(), StoreError> {
     let prepare = || -> Result<(), redb::Error> {
         let database = Database::builder().set_cache_size(CACHE_BYTES).create(&draft)?;
         let transaction = database.begin_write()?;
-        Tables::open(&transaction)?.meta.insert("format", FORMAT)?;
+        {
+            let mut tables = Tables::open(&transaction)?;
+            tables.meta.insert("format", FORMAT)?;
+            tables.fill(contents)?;
+        }
         Ok(transaction.commit()?)
     };
     prepare().map_err(|fault| failed(path, fault))?;

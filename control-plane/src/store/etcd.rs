@@ -8,6 +8,7 @@ mod inbox;
 mod layout;
 mod messages;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -74,6 +75,23 @@ impl EtcdStore {
             alive: Some(alive),
             thread: Some(thread),
         })
+    }
+
+    /// Makes what is kept what `contents` holds, in one revision that replicas follow. What is there is refused, unless
+    /// `replace` is set.
+    pub(crate) fn restore(&mut self, contents: &Contents, replace: bool) -> Result<(), StoreError> {
+        let _claims = self.share(Wake::new(|| {}));
+        let found = self.load()?;
+        if found.revision > 0 && !replace {
+            return Err(StoreError::Exists(format!("revision {} in etcd", found.revision)));
+        }
+        let keys = &self.database.keys;
+        let wanted: BTreeSet<String> = contents.records().map(|record| keys.record(&record.value)).collect();
+        let superfluous = found.records().filter(|record| !wanted.contains(&keys.record(&record.value)));
+        let removed = superfluous.map(|record| record.value.removed());
+        let records = removed.chain(contents.records().map(|record| record.value)).collect();
+        let revision = contents.revision.max(found.revision + 1);
+        self.commit(&[Commit { revision, records }])
     }
 
     fn load_once(&mut self) -> Result<Contents, StoreError> {

@@ -160,6 +160,12 @@ pub enum StoreError {
     /// There is no room left; nothing of the write was kept.
     #[error("no room is left to write {}; nothing was changed: free some space and try again", .0.display())]
     Full(PathBuf),
+    /// There is a database where one is to be restored.
+    #[error("there is a database already ({0}); it was left as it is: say --replace to put the backup in its place")]
+    Exists(String),
+    /// There is no database.
+    #[error("there is no database at {}", .0.display())]
+    Missing(PathBuf),
     /// Somebody else who shares the store has committed in between; nothing of the write was kept.
     #[error("another replica has written in between; nothing was changed")]
     Behind,

@@ -5,7 +5,7 @@ use std::io;
 use redb::{Key, Table, TableDefinition, WriteTransaction};
 use serde::Serialize;
 
-use crate::store::{Commit, Record, Versioned};
+use crate::store::{Commit, Contents, Record, Versioned};
 
 pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 pub(super) const ROUTES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("routes");
@@ -34,6 +34,16 @@ impl<'txn> Tables<'txn> {
             layers: transaction.open_table(LAYERS)?,
             history: transaction.open_table(HISTORY)?,
         })
+    }
+
+    /// Puts in all of `contents`.
+    pub(super) fn fill(&mut self, contents: &Contents) -> Result<(), redb::Error> {
+        for Versioned { revision, value } in contents.records() {
+            self.put(&Commit { revision, records: vec![value] })?;
+        }
+        self.meta.insert("revision", contents.revision)?;
+        self.meta.insert("routes_revision", contents.routes_revision)?;
+        Ok(())
     }
 
     pub(super) fn put(&mut self, commit: &Commit) -> Result<(), redb::Error> {
