@@ -68,6 +68,7 @@ pub struct Summary {
 }
 
 /// Writes the store of a control plane that does not run (or shares an etcd) into `to`, which must not be there yet.
+/// Waits for disk and network: not for a runtime's thread.
 ///
 /// # Errors
 /// Any [`BackupError`]; [`StoreError::InUse`] where the control plane runs, which can be asked itself then.
@@ -95,7 +96,7 @@ pub fn keep(text: &[u8], to: &Path) -> Result<Summary, BackupError> {
 
 /// Puts a backup into the store of a control plane. A database that exists is refused, unless `replace` is set: then a
 /// file is kept beside the new one under another name, and what etcd holds becomes what the backup holds in one
-/// revision, which replicas that run follow.
+/// revision, which replicas that run follow. Waits for disk and network: not for a runtime's thread.
 ///
 /// # Errors
 /// Any [`BackupError`]; [`StoreError::Exists`] where there is a database.

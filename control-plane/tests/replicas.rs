@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use portreeve_config::ControlPlaneConfig;
 use portreeve_config::wire::{ControlMessage, Event, NodeMessage};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -57,6 +57,10 @@ async fn a_restart_finds_everything_again() {
     let instances = plane.get("/v1/instances").await.json()["instances"].clone();
     assert_eq!((instances.as_array().unwrap().len(), &instances[0]["id"]), (1, &json!("orders-1")));
     assert_eq!(plane.put("/v1/services/users", json!({})).await.revision(), 7);
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
 }
 
 async fn revision(replica: &Process) -> u64 {
@@ -159,7 +163,7 @@ impl Roaming {
                     self.node.outcome().await.unwrap();
                     away += lost.elapsed();
                 },
-                _ = renew.tick() => self.node.say(&NodeMessage::Renew),
+                _ = renew.tick() => self.node.try_say(&NodeMessage::Renew),
                 _ = end.changed() => return away,
             }
         }
@@ -277,4 +281,133 @@ async fn one_id_is_one_instance_whichever_replica_hears_of_it() {
         other.outcome().await.is_err_and(|refusal| refusal.contains("holds this instance"))
     })
     .await;
+}
+
+/// As many routes as no single request to etcd could hold.
+fn many_routes(count: usize, note: &str) -> Value {
+    let route = |number: usize| {
+        let headers = json!({"set": {"X-Note": format!("{note}-{number}-{}", "x".repeat(600))}});
+        json!({"name": format!("route-{number}"), "match": {"path": format!("/{number}")}, "service": "orders",
+            "request_headers": headers})
+    };
+    (0..count).map(route).collect()
+}
+
+async fn put_routes(replica: &Process, routes: &Value) {
+    // Each body has a limit; a whole desired state has a larger one.
+    let state = json!({"services": ["orders"], "routes": routes});
+    let answer = replica.put("/v1/desired-state", state).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
+async fn routes(replica: &Process) -> usize {
+    replica.get("/v1/routes").await.json()["routes"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn a_change_larger_than_any_request_is_one_revision() {
+    let Some(etcd) = Etcd::start() else { return };
+    let (first, second) = (Process::start(&shared(&etcd)), Process::start(&shared(&etcd)));
+    let mut gateway = second.gateway("gateway").await;
+    let mut seen = gateway.snapshot().await;
+    for (round, count) in [4_000, 3_000].into_iter().enumerate() {
+        put_routes(&first, &many_routes(count, &format!("round-{round}"))).await;
+        gateway.follow(&mut seen, |seen| seen.routes.len() == count).await;
+        assert_eq!(seen.revision, round as u64 + 1);
+        until("the second replica has them", async || routes(&second).await == count).await;
+    }
+    // Whoever comes later, or writes on top, finds the same.
+    assert_eq!(second.put("/v1/services/users", json!({})).await.revision(), 3);
+    let third = Process::start(&shared(&etcd));
+    assert_eq!((routes(&third).await, revision(&third).await), (3_000, 3));
+}
+
+#[tokio::test]
+async fn a_replica_that_missed_more_than_etcd_keeps_loads_anew() {
+    let Some(mut etcd) = Etcd::start() else { return };
+    let (first, second) = (Process::start(&shared(&etcd)), Process::start(&shared(&etcd)));
+    first.put("/v1/services/orders", json!({})).await;
+    let mut gateway = second.gateway("gateway").await;
+    let mut seen = gateway.snapshot().await;
+    gateway.follow(&mut seen, |seen| seen.services.len() == 1).await;
+    // It stands still while its connection ends and history goes on without it.
+    second.signal("STOP");
+    etcd.kill();
+    etcd.resume();
+    until("the first replica writes again", async || {
+        first.put("/v1/services/users", json!({})).await.status == 200
+    })
+    .await;
+    first.put("/v1/services/shipping", json!({})).await;
+    etcd.compact().await;
+    second.signal("CONT");
+    gateway.follow(&mut seen, |seen| seen.services.len() == 3).await;
+    assert_eq!(revision(&second).await, revision(&first).await);
+    assert_eq!(second.put("/v1/services/payments", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_replica_that_is_stopped_leaves_its_nodes_to_the_others_at_once() {
+    let Some(etcd) = Etcd::start() else { return };
+    let (mut first, second) = (Process::start(&shared(&etcd)), Process::start(&shared(&etcd)));
+    let mut gateway = second.gateway("gateway").await;
+    gateway.snapshot().await;
+    let mover = Roaming::begin(&first, "mover").await;
+    let _lone = Roaming::begin(&first, "lone").await;
+    let (_end, ended) = watch::channel(false);
+    let life = tokio::spawn(mover.live([second.address, second.address], ended));
+    first.stop();
+    assert_eq!(gone_until(gateway, "lone").await, ["lone"], "the one that moved was deregistered, too");
+    assert_eq!(ids(&second).await.into_iter().collect::<Vec<_>>(), ["mover"]);
+    life.abort();
+}
+
+#[tokio::test]
+async fn signs_of_life_may_come_to_any_replica() {
+    let Some(etcd) = Etcd::start() else { return };
+    let replicas: Vec<_> = (0..3).map(|_| Process::start(&shared(&etcd))).collect();
+    assert_eq!(replicas[0].register("orders", "orders-1", 2_000).await.status, 200);
+    for replica in &replicas {
+        until("every replica knows it", async || ids(replica).await.len() == 1).await;
+    }
+    let began = Instant::now();
+    for turn in 0.. {
+        let renewed = replicas[turn % 3].send("PUT", "/v1/services/orders/instances/orders-1/lease", None).await;
+        assert_eq!(renewed.unwrap().status, 204);
+        if began.elapsed() > Duration::from_secs(6) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    assert_eq!(ids(&replicas[0]).await.len(), 1);
+    until("without signs of life it goes", async || ids(&replicas[2]).await.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_backup_goes_from_etcd_to_a_file_and_back() {
+    let Some(etcd) = Etcd::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (file, etcd_file) = (folder.path().join("file.backup"), folder.path().join("etcd.backup"));
+    let replica = Process::start(&shared(&etcd));
+    replica.put("/v1/services/orders", json!({})).await;
+    replica.put("/v1/routes/orders", route("orders", "/orders", "orders")).await;
+    portreeve_control_plane::keep(&replica.get("/v1/backup").await.bytes, &file).unwrap();
+    let (from, to) = (shared(&etcd), etcd_file.clone());
+    blocking(move || portreeve_control_plane::backup(&from, &to)).await.unwrap();
+    assert_eq!(portreeve_control_plane::restore(&config(folder.path()), &etcd_file, false).unwrap().revision, 2);
+    assert_eq!(Plane::start(folder.path()).await.get("/v1/routes/orders").await.revision(), 2);
+
+    replica.put("/v1/services/users", json!({})).await;
+    let restore = |replace| {
+        let (to, file) = (shared(&etcd), file.clone());
+        blocking(move || portreeve_control_plane::restore(&to, &file, replace))
+    };
+    assert!(restore(false).await.unwrap_err().to_string().contains("--replace"));
+    restore(true).await.unwrap();
+    until("the replica follows", async || {
+        let services = replica.get("/v1/services").await.json();
+        services["services"].as_array().unwrap().len() == 1
+    })
+    .await;
+    assert_eq!(revision(&replica).await, 4);
 }

@@ -6,6 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use portreeve_config::{EtcdConfig, StoreConfig};
+use serde_json::{Value, json};
+
+use super::support::send_to;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -55,6 +58,20 @@ impl Etcd {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// Forgets all of its history but the newest state of each key.
+    pub(crate) async fn compact(&self) {
+        let revision = self.ask("/v3/kv/range", json!({"key": "AA=="})).await["header"]["revision"].clone();
+        self.ask("/v3/kv/compaction", json!({"revision": revision, "physical": true})).await;
+    }
+
+    /// Asks over etcd's JSON gateway.
+    async fn ask(&self, path: &str, body: Value) -> Value {
+        let request = http::Request::post(path).header("host", self.clients.to_string());
+        let answer = send_to(self.clients, request.body(body.to_string().into()).unwrap()).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
     }
 
     pub(crate) fn store(&self) -> StoreConfig {

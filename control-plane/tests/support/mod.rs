@@ -28,6 +28,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: http::HeaderMap,
     pub(crate) text: String,
+    pub(crate) bytes: Bytes,
 }
 
 impl Answer {
@@ -121,7 +122,7 @@ pub(crate) async fn send_to(
     let (head, body) = answer.expect("no answer in time")?.into_parts();
     let body = body.collect().await?.to_bytes();
     let text = String::from_utf8_lossy(&body).into_owned();
-    Ok(Answer { status: head.status.as_u16(), headers: head.headers, text })
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, text, bytes: body })
 }
 
 /// The node's end of one stream.
@@ -149,12 +150,19 @@ impl Node {
         if head.status == 200 {
             return Ok(Self { lines: Some(lines), body, buffer: BytesMut::new() });
         }
-        let text = String::from_utf8_lossy(&body.collect().await.unwrap().to_bytes()).into_owned();
-        Err(Answer { status: head.status.as_u16(), headers: head.headers, text })
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Err(Answer { status: head.status.as_u16(), headers: head.headers, text, bytes })
     }
 
     pub(crate) fn say(&self, message: &NodeMessage) {
         self.say_raw(&serde_json::to_string(message).unwrap());
+    }
+
+    /// As [`Node::say`], for when the stream may have ended.
+    pub(crate) fn try_say(&self, message: &NodeMessage) {
+        let line = serde_json::to_string(message).unwrap();
+        let _ = self.lines.as_ref().unwrap().send(format!("{line}\n").into());
     }
 
     pub(crate) fn say_raw(&self, line: &str) {

@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use bytes::Bytes;
 use portreeve_config::ControlPlaneConfig;
@@ -35,6 +35,8 @@ pub(crate) struct Process {
     pub(crate) address: SocketAddr,
     child: Child,
     stdin: Option<ChildStdin>,
+    /// Kept open, for it goes on to print.
+    _stdout: BufReader<ChildStdout>,
 }
 
 impl Process {
@@ -47,11 +49,12 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut addresses = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix(ADDRESS)?.parse().ok());
-        let address = addresses.next().expect("the control plane did not start");
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let lines = stdout.by_ref().lines().map_while(Result::ok);
+        let address = lines.filter_map(|line| line.strip_prefix(ADDRESS)?.parse().ok()).next();
+        let address = address.expect("the control plane did not start");
         let stdin = child.stdin.take();
-        Self { address, child, stdin }
+        Self { address, child, stdin, _stdout: stdout }
     }
 
     /// Ends it as a power cut would.
@@ -64,6 +67,12 @@ impl Process {
     pub(crate) fn stop(&mut self) {
         self.stdin = None;
         self.child.wait().unwrap();
+    }
+
+    /// Sends it a signal: `STOP` or `CONT`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
+        assert!(status.unwrap().success());
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
