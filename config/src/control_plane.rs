@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{RouteConfig, StoreConfig};
+use crate::{EurekaConfig, RouteConfig, StoreConfig};
 
 /// `kind: control-plane`: a control plane process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +27,9 @@ pub struct ControlPlaneConfig {
     /// Spans the embedded trace store keeps in memory; the oldest traces go first.
     #[serde(default = "default_trace_spans")]
     pub trace_spans: usize,
+    /// A Eureka server over the same registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eureka: Option<EurekaConfig>,
 }
 
 /// What an empty database is filled with.

@@ -9,6 +9,7 @@ pub mod check;
 mod control_plane;
 mod desired_state;
 mod dns;
+mod eureka;
 mod fault;
 mod gateway;
 mod json;
@@ -35,6 +36,7 @@ mod yaml;
 pub use control_plane::{ControlPlaneConfig, SeedConfig};
 pub use desired_state::{DesiredState, Layers};
 pub use dns::DnsConfig;
+pub use eureka::{BasicUser, EurekaConfig};
 pub use fault::{Fault, Faults};
 pub use gateway::{
     AccessLog, AuthConfig, AuthProvider, CacheConfig, ControlPlaneLink, DuplicateSlashes, GatewayConfig,

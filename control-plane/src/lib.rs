@@ -22,8 +22,9 @@ use std::net::SocketAddr;
 use portreeve_config::{ControlPlaneConfig, Faults, StoreConfig, check};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
+use crate::api::Users;
 use crate::state::State;
 use crate::store::{EmbeddedStore, EtcdStore};
 
@@ -38,6 +39,7 @@ pub struct ControlPlane;
 #[derive(Debug)]
 pub struct RunningControlPlane {
     address: SocketAddr,
+    eureka: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -59,6 +61,14 @@ pub enum StartError {
     /// The configuration is faulty; nothing was opened.
     #[error("the configuration of the control plane cannot be used: {0}")]
     Faulty(#[from] Faults),
+    /// What a user of HTTP Basic is known by cannot be read.
+    #[error("the password of the user `{user}` cannot be read: {problem}")]
+    Password {
+        /// The user's name.
+        user: String,
+        /// Why.
+        problem: String,
+    },
     /// The task that opens the database was stopped.
     #[error("the start was interrupted")]
     Interrupted,
@@ -68,9 +78,14 @@ impl ControlPlane {
     /// Opens the database, listens and serves on the caller's tokio runtime. On return it takes requests.
     pub async fn start(config: ControlPlaneConfig) -> Result<RunningControlPlane, StartError> {
         check::control_plane(&config).into_result(())?;
-        let listen_fault = |source| StartError::Listen { address: config.listen.clone(), source };
-        let listener = TcpListener::bind(&config.listen).await.map_err(listen_fault)?;
-        let address = listener.local_addr().map_err(listen_fault)?;
+        let (listener, address) = listen(&config.listen).await?;
+        let eureka = match &config.eureka {
+            Some(eureka) => {
+                let users = Users::read(&eureka.users, "Portreeve")?;
+                Some((eureka, users, listen(&eureka.listen).await?))
+            }
+            None => None,
+        };
         let (data_dir, seed) = (config.data_dir.clone(), config.seed.clone());
         let store = config.store.clone();
         let opening = move || match store {
@@ -79,9 +94,18 @@ impl ControlPlane {
         };
         let state = tokio::task::spawn_blocking(opening).await.map_err(|_| StartError::Interrupted)??;
         let (stop, stopping) = watch::channel(false);
+        let mut served = JoinSet::new();
         let app = api::router(state.clone(), &config, address, stopping.clone());
+        served.spawn(server::serve(listener, app, stopping.clone()));
+        let mut eureka_address = None;
+        if let Some((eureka, users, (listener, address))) = eureka {
+            let app = api::eureka(state.clone(), users, eureka, address);
+            served.spawn(server::serve(listener, app, stopping.clone()));
+            tracing::info!(%address, "Eureka clients are served");
+            eureka_address = Some(address);
+        }
         let task = tokio::spawn(async move {
-            let mut leaving = stopping.clone();
+            let mut leaving = stopping;
             let expiry = tokio::spawn({
                 let state = state.clone();
                 // Nodes that are sent away by a stop are not gone.
@@ -93,12 +117,12 @@ impl ControlPlane {
                     }
                 }
             });
-            server::serve(listener, app, stopping).await;
+            while served.join_next().await.is_some() {}
             expiry.abort();
             state.end().await;
         });
         tracing::info!(%address, "control plane ready");
-        Ok(RunningControlPlane { address, stop, task })
+        Ok(RunningControlPlane { address, eureka: eureka_address, stop, task })
     }
 }
 
@@ -106,6 +130,11 @@ impl RunningControlPlane {
     /// The address it listens on; the real port where port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of its Eureka server; `None` where it is none.
+    pub fn eureka_address(&self) -> Option<SocketAddr> {
+        self.eureka
     }
 
     /// Waits until it has stopped.
@@ -118,6 +147,13 @@ impl RunningControlPlane {
         let _ = self.stop.send(true);
         self.stopped().await;
     }
+}
+
+async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let fault = |source| StartError::Listen { address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).await.map_err(fault)?;
+    let address = listener.local_addr().map_err(fault)?;
+    Ok((listener, address))
 }
 
 fn listen_remedy(source: &io::Error) -> &'static str {

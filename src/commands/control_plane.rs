@@ -12,6 +12,7 @@ use super::{Failure, Outcome, asked_to_stop, backup, block_on, load, tell_addres
 const HELP: &str = "\
 Examples:
   portreeve control-plane
+  portreeve control-plane --spring
   portreeve control-plane --config control-plane.yaml --data-dir /var/lib/portreeve
   curl http://127.0.0.1:7070/v1/nodes";
 
@@ -29,6 +30,9 @@ pub(crate) struct Arguments {
     /// Keep the database here instead of where the file says.
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
+    /// Be a Eureka server too, at its usual address (127.0.0.1:8761) unless the file gives another.
+    #[arg(long)]
+    spring: bool,
     /// Write the address in use to this file as JSON, once requests are served.
     #[arg(long, value_name = "FILE")]
     address_file: Option<PathBuf>,
@@ -51,6 +55,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
     if let Some(folder) = &arguments.data_dir {
         config.data_dir.clone_from(folder);
     }
+    if arguments.spring {
+        config.eureka.get_or_insert_default();
+    }
     block_on(serve(config, arguments))
 }
 
@@ -59,7 +66,10 @@ async fn serve(config: ControlPlaneConfig, arguments: Arguments) -> Outcome {
         StartError::Faulty(_) => Failure::configuration(error),
         other => Failure::new(other),
     })?;
-    let addresses = serde_json::json!({"listen": running.address().to_string()});
+    let mut addresses = serde_json::json!({"listen": running.address().to_string()});
+    if let Some(eureka) = running.eureka_address() {
+        addresses["eureka"] = eureka.to_string().into();
+    }
     tell_addresses(arguments.address_file.as_deref(), &addresses)?;
     asked_to_stop().await?;
     tracing::info!("control plane stops; nodes go on serving with what they know");

@@ -3,6 +3,7 @@
 
 mod address;
 mod auth;
+mod eureka;
 mod gateway;
 mod headers;
 mod limits;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{address, names, process, routes, store};
+use super::{address, eureka, names, process, routes, store};
 use crate::{ControlPlaneConfig, DesiredState, Fault, Faults, Layers, SeedConfig};
 
 /// Without `references` no route is blamed for naming a service that is not there.
@@ -12,10 +12,21 @@ pub(super) fn faults(config: &ControlPlaneConfig, references: bool) -> Faults {
     faults.add("data_dir", process::folder(&config.data_dir));
     faults.add("store", store::faults(&config.store));
     faults.add("seed", seed(&config.seed, references));
+    if let Some(config) = &config.eureka {
+        faults.add("eureka", eureka::faults(config));
+    }
+    faults.add("", clashes(config));
     if !(1..=10_000_000).contains(&config.trace_spans) {
         faults.push(Fault::new("trace_spans", format!("{} spans: it is 1 to 10000000", config.trace_spans)));
     }
     faults
+}
+
+/// Two listeners cannot have one address.
+fn clashes(config: &ControlPlaneConfig) -> Vec<Fault> {
+    let mut listeners = vec![("listen", config.listen.as_str())];
+    listeners.extend(config.eureka.as_ref().map(|eureka| ("eureka.listen", eureka.listen.as_str())));
+    address::clashes(&listeners)
 }
 
 /// Without `references` no route is blamed for naming a service that is not there.

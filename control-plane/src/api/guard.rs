@@ -21,12 +21,22 @@ const PRIVATE_SUFFIXES: [&str; 4] = [".internal", ".local", ".localhost", ".svc"
 pub(super) struct Guard {
     listen_host: Arc<str>,
     beyond_loopback: bool,
+    any_name: bool,
 }
 
 impl Guard {
     pub(super) fn new(listen: &str, address: SocketAddr) -> Self {
         let listen_host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
-        Self { listen_host: listen_host.into(), beyond_loopback: !address.ip().is_loopback() }
+        Self {
+            listen_host: listen_host.into(),
+            beyond_loopback: !address.ip().is_loopback(),
+            any_name: false,
+        }
+    }
+
+    /// As [`Guard::new`], for what is reached by any name once it listens beyond loopback.
+    pub(super) fn of_any_name(listen: &str, address: SocketAddr) -> Self {
+        Self { any_name: true, ..Self::new(listen, address) }
     }
 
     fn knows(&self, host: &str) -> bool {
@@ -36,7 +46,9 @@ impl Guard {
             || host == "localhost"
             || host.eq_ignore_ascii_case(&self.listen_host)
             || self.beyond_loopback
-                && (!host.contains('.') || PRIVATE_SUFFIXES.iter().any(|suffix| host.ends_with(suffix)))
+                && (self.any_name
+                    || !host.contains('.')
+                    || PRIVATE_SUFFIXES.iter().any(|suffix| host.ends_with(suffix)))
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use http::StatusCode;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::{At, Document, Path, Query, Revised};
 use super::problem::Problem;
-use crate::registry::InstanceKey;
+use crate::registry::{Age, InstanceKey, Registered};
 use crate::state::{Command, State as ControlState};
 
 /// `?service=` narrows the list.
@@ -37,9 +38,12 @@ struct One {
 #[derive(Debug, Serialize)]
 struct Shown {
     #[serde(flatten)]
-    instance: Arc<Instance>,
+    instance: Instance,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease_left_ms: Option<u64>,
+    /// Since its last sign of life.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent_ms: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -147,9 +151,14 @@ impl Registration {
 }
 
 impl Shown {
-    fn of(instance: Arc<Instance>, state: &ControlState) -> Self {
-        let left = state.lease_left(&InstanceKey::of(&instance));
-        Self { instance, lease_left_ms: left.map(|left| left.as_millis() as u64) }
+    fn of(instance: Arc<Registered>, state: &ControlState) -> Self {
+        let age = state.lease_age(&instance.key());
+        let milliseconds = |part: fn(Age) -> Duration| age.map(|age| part(age).as_millis() as u64);
+        Self {
+            instance: instance.to_wire(),
+            lease_left_ms: milliseconds(|age| age.left),
+            silent_ms: milliseconds(|age| age.silent),
+        }
     }
 }
 

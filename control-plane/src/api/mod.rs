@@ -1,9 +1,11 @@
 //! The HTTP side: which path is whose, and what every request must pass before it gets there.
 
 mod backup;
+mod basic;
 mod body;
 mod configuration;
 mod desired_state;
+mod eureka;
 mod guard;
 mod health;
 mod history;
@@ -40,6 +42,9 @@ use crate::state::State;
 use crate::traces::TraceStore;
 
 use problem::Problem;
+
+pub(crate) use basic::Users;
+pub(crate) use eureka::router as eureka;
 
 /// Requests at one time, streams not counted; what comes on top is told to come back.
 const REQUESTS: usize = 512;

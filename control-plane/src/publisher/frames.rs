@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use portreeve_config::wire::{
-    Change, ConfigScope, ControlMessage, Event, Instance, NodeKind, Revision, Snapshot,
-};
+use portreeve_config::wire::{Change, ConfigScope, ControlMessage, Event, NodeKind, Revision, Snapshot};
 use serde::Serialize;
 
 use crate::state::Model;
@@ -30,7 +28,7 @@ pub(super) fn snapshot_head(model: &Model, kind: NodeKind) -> Bytes {
         revision: model.revision,
         routes,
         services: model.catalog.services.iter().cloned().collect(),
-        instances: model.registry.all().map(|instance| Instance::clone(instance)).collect(),
+        instances: model.registry.all().map(|instance| instance.to_wire()).collect(),
         config: Values::new(),
     };
     let whole = encode(&ControlMessage::Snapshot(snapshot));
@@ -104,11 +102,9 @@ fn events(commit: &Commit, kind: NodeKind) -> Vec<Event> {
         Record::Route { name, value: None } => with_routes.then_some(Event::RouteRemoved(name)),
         Record::Service { name, known: true } => Some(Event::ServicePut(name)),
         Record::Service { name, known: false } => Some(Event::ServiceRemoved(name)),
-        Record::Instance { value: Some(instance), .. } => {
-            Some(Event::InstancePut(Arc::unwrap_or_clone(instance)))
-        }
+        Record::Instance { value: Some(instance), .. } => Some(Event::InstancePut(instance.to_wire())),
         Record::Instance { key, value: None } => {
-            Some(Event::InstanceRemoved { service: key.service, id: key.id })
+            Some(Event::InstanceRemoved { service: key.service.to_string(), id: key.id.to_string() })
         }
         Record::Layer { .. } | Record::History { .. } => None,
     };

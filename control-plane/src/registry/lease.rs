@@ -1,13 +1,21 @@
 //! Until when each instance is believed. A renewal only writes a later deadline; the queue of deadlines is
 //! corrected when its head comes due, so that a heartbeat never costs more than one look-up.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::InstanceKey;
+use hashbrown::HashTable;
 
-/// How long an ended lease waits for its removal to be stored before it is reported again.
+use super::InstanceKey;
+use super::evidence::{Evidence, KEPT_FOR};
+
+/// How long an ended lease waits for its removal to be stored before it is reported again, and how often one
+/// that is kept is looked at again.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// The stream a lease hangs on.
@@ -19,20 +27,70 @@ pub(crate) struct Holder {
     pub(crate) node: Arc<str>,
 }
 
+/// How old a lease is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Age {
+    /// How long it still runs; nothing when it is over.
+    pub(crate) left: Duration,
+    /// Since the last sign of life.
+    pub(crate) silent: Duration,
+}
+
+/// What [`Leases::due`] found.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    /// Instances to take out.
+    pub(crate) over: Vec<InstanceKey>,
+    /// Services whose instances are kept from now on although their leases are over: how many are silent, of how
+    /// many.
+    pub(crate) kept: Vec<(Arc<str>, Evidence)>,
+}
+
+/// Times are nanoseconds since the leases' beginning.
 #[derive(Debug)]
 struct Lease {
-    length: Duration,
-    deadline: Instant,
+    key: InstanceKey,
+    renewed: u64,
+    deadline: u64,
     /// Where this lease stands in the queue; never later than `deadline`, unless its end was reported already.
-    queued: Instant,
+    queued: u64,
+    milliseconds: u32,
+    /// Whether the stream it hung on has ended: then its node is gone, and not only silent.
+    cut: bool,
     holder: Option<Holder>,
 }
 
-/// The leases of all instances.
+/// The leases of one service: where they are.
 #[derive(Debug, Default)]
+struct Service {
+    slots: HashTable<u32>,
+    /// What was found last, and when.
+    evidence: Option<(u64, Evidence)>,
+    keeps: bool,
+}
+
+/// The leases of all instances.
+#[derive(Debug)]
 pub(crate) struct Leases {
-    leases: HashMap<InstanceKey, Lease>,
-    queue: BTreeSet<(Instant, InstanceKey)>,
+    began: Instant,
+    leases: Vec<Option<Lease>>,
+    free: Vec<u32>,
+    services: HashMap<Arc<str>, Service>,
+    hasher: RandomState,
+    queue: BTreeSet<(u64, u32)>,
+}
+
+impl Default for Leases {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            leases: Vec::new(),
+            free: Vec::new(),
+            services: HashMap::new(),
+            hasher: RandomState::new(),
+            queue: BTreeSet::new(),
+        }
+    }
 }
 
 impl Leases {
@@ -40,18 +98,36 @@ impl Leases {
     /// registration does not take an instance from the stream it hangs on.
     pub(crate) fn grant(&mut self, key: InstanceKey, length: Duration, holder: Option<Holder>, now: Instant) {
         let former = self.forget(&key);
-        let holder = holder.or(former);
-        let deadline = now + length;
-        self.queue.insert((deadline, key.clone()));
-        self.leases.insert(key, Lease { length, deadline, queued: deadline, holder });
+        let now = self.since(now);
+        let milliseconds = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
+        let deadline = now + nanoseconds(length);
+        let lease = Lease {
+            key: key.clone(),
+            renewed: now,
+            deadline,
+            queued: deadline,
+            milliseconds,
+            cut: false,
+            holder: holder.or(former),
+        };
+        let slot = self.place(lease);
+        self.queue.insert((deadline, slot));
+        let (leases, hasher) = (&self.leases, &self.hasher);
+        let hash = hasher.hash_one(&*key.id);
+        let rehash = |slot: &u32| leases[*slot as usize].as_ref().map_or(0, |l| hasher.hash_one(&*l.key.id));
+        let service = self.services.entry(key.service).or_default();
+        service.slots.insert_unique(hash, slot, rehash);
     }
 
     /// A sign of life. `stream` is the stream it came by: only the holder's counts, so that a connection that
     /// was taken over cannot keep an instance alive. False when there is no such lease (any more).
-    pub(crate) fn renew(&mut self, key: &InstanceKey, stream: Option<u64>, now: Instant) -> bool {
-        match self.leases.get_mut(key) {
+    pub(crate) fn renew(&mut self, service: &str, id: &str, stream: Option<u64>, now: Instant) -> bool {
+        let now = self.since(now);
+        match self.find(service, id).and_then(|slot| self.leases[slot as usize].as_mut()) {
             Some(lease) if stream.is_none() || lease.stream() == stream => {
-                lease.deadline = lease.deadline.max(now + lease.length);
+                lease.renewed = lease.renewed.max(now);
+                lease.deadline = lease.deadline.max(now + lease.length());
+                lease.cut = false;
                 true
             }
             _ => false,
@@ -60,73 +136,139 @@ impl Leases {
 
     /// The stream broke: what still hangs on it ends after `grace`, or at its own deadline if that is sooner.
     pub(crate) fn release(&mut self, key: &InstanceKey, stream: u64, grace: Duration, now: Instant) {
-        let Some(lease) = self.leases.get_mut(key) else { return };
+        let now = self.since(now);
+        let Some(slot) = self.find(&key.service, &key.id) else { return };
+        let Some(lease) = self.leases[slot as usize].as_mut() else { return };
         if lease.stream() != Some(stream) {
             return;
         }
         lease.holder = None;
-        lease.deadline = lease.deadline.min(now + grace);
-        let place = (lease.queued, key.clone());
+        lease.cut = true;
+        lease.deadline = lease.deadline.min(now + nanoseconds(grace));
+        let place = (lease.queued, slot);
         lease.queued = lease.queued.min(lease.deadline);
         let queued = lease.queued;
         self.queue.remove(&place);
-        self.queue.insert((queued, place.1));
+        self.queue.insert((queued, slot));
     }
 
     /// Who holds the lease of `key` over a live stream.
     pub(crate) fn holder(&self, key: &InstanceKey) -> Option<&Holder> {
-        self.leases.get(key)?.holder.as_ref()
+        self.lease(key)?.holder.as_ref()
     }
 
     /// Whether the lease of `key` has ended. False where there is none.
     pub(crate) fn is_over(&self, key: &InstanceKey, now: Instant) -> bool {
-        self.leases.get(key).is_some_and(|lease| lease.deadline <= now)
+        self.lease(key).is_some_and(|lease| lease.deadline <= self.since(now))
     }
 
-    /// How long the lease of `key` still runs.
-    pub(crate) fn left(&self, key: &InstanceKey, now: Instant) -> Option<Duration> {
-        self.leases.get(key).map(|lease| lease.deadline.saturating_duration_since(now))
+    /// How old the lease of `key` is.
+    pub(crate) fn age(&self, key: &InstanceKey, now: Instant) -> Option<Age> {
+        let (lease, now) = (self.lease(key)?, self.since(now));
+        Some(Age {
+            left: Duration::from_nanos(lease.deadline.saturating_sub(now)),
+            silent: Duration::from_nanos(now.saturating_sub(lease.renewed)),
+        })
     }
 
     /// Drops the lease of an instance that is gone; gives who held it.
     pub(crate) fn forget(&mut self, key: &InstanceKey) -> Option<Holder> {
-        let lease = self.leases.remove(key)?;
-        self.queue.remove(&(lease.queued, key.clone()));
+        let slot = self.find(&key.service, &key.id)?;
+        let lease = self.leases[slot as usize].take()?;
+        self.free.push(slot);
+        self.queue.remove(&(lease.queued, slot));
+        let service = self.services.get_mut(&key.service)?;
+        if let Ok(entry) = service.slots.find_entry(self.hasher.hash_one(&*key.id), |other| *other == slot) {
+            entry.remove();
+        }
+        if service.slots.is_empty() {
+            self.services.remove(&key.service);
+        }
         lease.holder
     }
 
-    /// The instances whose leases have ended. One that is not removed is reported again after a second.
-    pub(crate) fn due(&mut self, now: Instant) -> Vec<InstanceKey> {
-        let mut due = Vec::new();
-        while let Some((queued, _)) = self.queue.first() {
-            if *queued > now {
-                break;
+    /// The instances whose leases have ended and who are not kept. One that is not removed, and one that is kept, is
+    /// looked at again after a second.
+    pub(crate) fn due(&mut self, now: Instant) -> Due {
+        let (mut due, now) = (Due::default(), self.since(now));
+        while let Some((queued, slot)) = self.queue.first().copied().filter(|(queued, _)| *queued <= now) {
+            self.queue.remove(&(queued, slot));
+            let Some(lease) = self.leases[slot as usize].as_mut() else { continue };
+            let over = lease.deadline <= now;
+            lease.queued = if over { now + nanoseconds(AGAIN) } else { lease.deadline };
+            self.queue.insert((lease.queued, slot));
+            let dead = lease.cut || lease.deadline + nanoseconds(KEPT_FOR) <= now;
+            let key = lease.key.clone();
+            if over && (dead || !self.is_kept(&key.service, now, &mut due)) {
+                due.over.push(key);
             }
-            let Some((_, key)) = self.queue.pop_first() else { break };
-            let Some(lease) = self.leases.get_mut(&key) else { continue };
-            lease.queued = if lease.deadline <= now { now + AGAIN } else { lease.deadline };
-            if lease.deadline <= now {
-                due.push(key.clone());
-            }
-            self.queue.insert((lease.queued, key));
         }
         due
     }
 
     /// When [`Leases::due`] should be asked next.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.queue.first().map(|(queued, _)| *queued)
+        self.queue.first().map(|(queued, _)| self.began + Duration::from_nanos(*queued))
     }
 
     /// Makes every lease longer by `pause`: for a time in which this process stood still and could not have
     /// heard anyone.
     pub(crate) fn forgive(&mut self, pause: Duration) {
         self.queue.clear();
-        for (key, lease) in &mut self.leases {
-            lease.deadline += pause;
+        for (slot, lease) in self.leases.iter_mut().enumerate() {
+            let Some(lease) = lease else { continue };
+            lease.renewed += nanoseconds(pause);
+            lease.deadline += nanoseconds(pause);
             lease.queued = lease.deadline;
-            self.queue.insert((lease.queued, key.clone()));
+            self.queue.insert((lease.queued, slot as u32));
         }
+    }
+
+    /// Whether the silent ones of `service` are kept; what was found counts for a moment, since an end seldom comes
+    /// alone.
+    fn is_kept(&mut self, name: &Arc<str>, now: u64, due: &mut Due) -> bool {
+        const COUNTS_FOR: u64 = 50_000_000;
+        let Some(service) = self.services.get_mut(name) else { return false };
+        let evidence = match service.evidence {
+            Some((at, evidence)) if now - at < COUNTS_FOR => evidence,
+            _ => {
+                let leases = service.slots.iter().filter_map(|slot| self.leases[*slot as usize].as_ref());
+                Evidence::of(leases.map(|lease| lease.is_silent(now)))
+            }
+        };
+        service.evidence = Some((now, evidence));
+        let keeps = evidence.speaks_of_a_partition();
+        if keeps && !service.keeps {
+            due.kept.push((name.clone(), evidence));
+        }
+        service.keeps = keeps;
+        keeps
+    }
+
+    fn place(&mut self, lease: Lease) -> u32 {
+        match self.free.pop() {
+            Some(slot) => {
+                self.leases[slot as usize] = Some(lease);
+                slot
+            }
+            None => {
+                self.leases.push(Some(lease));
+                (self.leases.len() - 1) as u32
+            }
+        }
+    }
+
+    fn find(&self, service: &str, id: &str) -> Option<u32> {
+        let is_it = |slot: &u32| self.leases[*slot as usize].as_ref().is_some_and(|l| &*l.key.id == id);
+        self.services.get(service)?.slots.find(self.hasher.hash_one(id), is_it).copied()
+    }
+
+    fn lease(&self, key: &InstanceKey) -> Option<&Lease> {
+        self.leases[self.find(&key.service, &key.id)? as usize].as_ref()
+    }
+
+    fn since(&self, now: Instant) -> u64 {
+        nanoseconds(now.saturating_duration_since(self.began))
     }
 }
 
@@ -134,105 +276,18 @@ impl Lease {
     fn stream(&self) -> Option<u64> {
         self.holder.as_ref().map(|holder| holder.stream)
     }
+
+    fn length(&self) -> u64 {
+        u64::from(self.milliseconds) * 1_000_000
+    }
+
+    /// Whether it has been silent for longer than anybody is who lives: signs of life come three times a lease.
+    fn is_silent(&self, now: u64) -> bool {
+        now.saturating_sub(self.renewed) > self.length() / 2
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn key(id: &str) -> InstanceKey {
-        InstanceKey::new("orders", id)
-    }
-
-    fn held_by(stream: u64) -> Option<Holder> {
-        Some(Holder { stream, node: "node".into() })
-    }
-
-    #[test]
-    fn a_lease_ends_at_its_deadline_and_not_before() {
-        let (mut leases, start) = (Leases::default(), Instant::now());
-        leases.grant(key("a"), 3 * SECOND, None, start);
-        leases.grant(key("b"), 2 * SECOND, None, start);
-        assert_eq!(leases.next_due(), Some(start + 2 * SECOND));
-        assert!(leases.due(start + SECOND).is_empty());
-        assert_eq!(leases.due(start + 2 * SECOND), [key("b")]);
-        leases.forget(&key("b"));
-        assert_eq!(leases.due(start + 3 * SECOND), [key("a")]);
-    }
-
-    #[test]
-    fn a_renewal_moves_the_deadline() {
-        let (mut leases, start) = (Leases::default(), Instant::now());
-        leases.grant(key("a"), 2 * SECOND, None, start);
-        assert!(leases.renew(&key("a"), None, start + SECOND));
-        assert!(leases.due(start + 2 * SECOND).is_empty());
-        assert_eq!(leases.next_due(), Some(start + 3 * SECOND));
-        assert_eq!(leases.due(start + 3 * SECOND), [key("a")]);
-        assert!(!leases.renew(&key("unknown"), None, start));
-    }
-
-    #[test]
-    fn an_ended_lease_is_reported_until_it_is_forgotten_or_renewed() {
-        let (mut leases, start) = (Leases::default(), Instant::now());
-        leases.grant(key("a"), SECOND, None, start);
-        assert_eq!(leases.due(start + SECOND), [key("a")]);
-        assert!(leases.due(start + SECOND).is_empty());
-        assert_eq!(leases.due(start + 2 * SECOND), [key("a")]);
-        assert!(leases.renew(&key("a"), None, start + 2 * SECOND));
-        assert!(!leases.is_over(&key("a"), start + 2 * SECOND));
-        leases.forget(&key("a"));
-        assert_eq!(leases.next_due(), None);
-    }
-
-    #[test]
-    fn a_broken_stream_cuts_its_leases_and_no_others() {
-        let (mut leases, start) = (Leases::default(), Instant::now());
-        let grace = Duration::from_millis(700);
-        leases.grant(key("mine"), 10 * SECOND, held_by(1), start);
-        leases.grant(key("moved"), 10 * SECOND, held_by(1), start);
-        leases.grant(key("moved"), 10 * SECOND, held_by(2), start);
-        leases.release(&key("mine"), 1, grace, start);
-        leases.release(&key("moved"), 1, grace, start);
-        assert_eq!(leases.due(start + grace), [key("mine")]);
-        assert_eq!(leases.holder(&key("mine")), None);
-        assert_eq!(leases.holder(&key("moved")).map(|holder| holder.stream), Some(2));
-    }
-
-    #[test]
-    fn a_plain_registration_leaves_the_lease_with_its_stream() {
-        let (mut leases, start) = (Leases::default(), Instant::now());
-        leases.grant(key("a"), SECOND, held_by(1), start);
-        leases.grant(key("a"), 2 * SECOND, None, start);
-        assert!(leases.renew(&key("a"), Some(1), start));
-    }
-
-    #[test]
-    fn a_grace_never_makes_a_lease_longer() {
-        let (mut leases, start) = (Leases::default(), Instant::now());
-        leases.grant(key("a"), SECOND, held_by(1), start);
-        leases.release(&key("a"), 1, 5 * SECOND, start);
-        assert_eq!(leases.left(&key("a"), start), Some(SECOND));
-    }
-
-    #[test]
-    fn only_the_holders_stream_renews() {
-        let (mut leases, start) = (Leases::default(), Instant::now());
-        leases.grant(key("a"), SECOND, held_by(2), start);
-        assert!(!leases.renew(&key("a"), Some(1), start));
-        assert!(leases.renew(&key("a"), Some(2), start));
-        assert!(leases.renew(&key("a"), None, start));
-    }
-
-    #[test]
-    fn a_pause_of_the_process_is_forgiven() {
-        let (mut leases, start) = (Leases::default(), Instant::now());
-        leases.grant(key("a"), SECOND, None, start);
-        leases.forgive(5 * SECOND);
-        assert!(leases.due(start + 5 * SECOND).is_empty());
-        assert_eq!(leases.due(start + 6 * SECOND), [key("a")]);
-    }
+/// Enough for 584 years.
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

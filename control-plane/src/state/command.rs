@@ -8,7 +8,7 @@ use portreeve_config::wire::{Instance, InstanceStatus, Revision};
 use portreeve_config::{DesiredState, Faults, RouteConfig};
 
 use crate::history::Entry;
-use crate::registry::{Holder, InstanceKey};
+use crate::registry::{Amendment, Holder, InstanceKey, Registered};
 use crate::store::{LayerKey, StoreError, Values};
 
 /// One write.
@@ -22,6 +22,12 @@ pub(crate) enum Command {
     RemoveService(String),
     /// A holder ties the lease to its stream.
     Register(Instance, Option<Holder>),
+    /// A client of Eureka registers, or another Eureka server tells of one that did (`replicated`).
+    RegisterClient {
+        instance: Box<Registered>,
+        replicated: bool,
+    },
+    Amend(InstanceKey, Amendment),
     SetStatus(InstanceKey, InstanceStatus),
     /// With who asks on a stream: what another node holds cannot be taken out that way.
     Deregister(InstanceKey, Option<Holder>),

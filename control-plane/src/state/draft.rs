@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use portreeve_config::wire::{Instance, InstanceStatus, Revision};
-use portreeve_config::{RouteConfig, check};
+use portreeve_config::wire::{InstanceStatus, Revision};
+use portreeve_config::{Fault, RouteConfig, check};
 
 use super::admission;
 use super::command::{Command, Precondition, Refusal};
 use super::model::{Catalog, InstanceChanges, Model};
 use crate::history::{Author, Entry};
-use crate::registry::{Holder, InstanceKey};
+use crate::registry::{Amendment, Holder, InstanceKey, Registered};
 use crate::store::{LayerKey, Record, Values};
 
 /// The state as it will be.
@@ -31,6 +31,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) holder: &'a dyn Fn(&InstanceKey) -> Option<Holder>,
     /// Whether an instance's lease is over.
     pub(crate) is_over: &'a dyn Fn(&InstanceKey) -> bool,
+    /// Milliseconds since 1970.
+    pub(crate) now: u64,
 }
 
 impl Draft {
@@ -80,7 +82,11 @@ impl Draft {
             Command::RemoveRoute(name, precondition) => self.remove_route(name, &precondition),
             Command::DeclareService(name) => self.declare_service(name),
             Command::RemoveService(name) => self.remove_service(name, ground),
-            Command::Register(instance, holder) => self.register(instance, holder, ground),
+            Command::Register(instance, holder) => self.register(instance.into(), holder, false, ground),
+            Command::RegisterClient { instance, replicated } => {
+                self.register(*instance, None, replicated, ground)
+            }
+            Command::Amend(key, amendment) => self.amend(key, amendment, ground),
             Command::SetStatus(key, status) => self.set_status(key, status, ground),
             Command::Deregister(key, asking) => self.deregister(key, asking.as_ref(), ground),
             Command::Expire(keys) => Ok(self.expire(keys, ground)),
@@ -177,32 +183,53 @@ impl Draft {
     }
 
     pub(super) fn has_instances(&self, service: &str, ground: &Ground<'_>) -> bool {
-        let stored = ground.model.registry.of_service(service).map(|i| InstanceKey::of(i));
-        let drafted = self.instances.keys().filter(|key| key.service == service).cloned();
+        let stored = ground.model.registry.of_service(service).map(|instance| instance.key());
+        let drafted = self.instances.keys().filter(|key| *key.service == *service).cloned();
         stored.chain(drafted).any(|key| self.instance(&key, ground).is_some())
     }
 
     fn register(
         &mut self,
-        instance: Instance,
+        mut instance: Registered,
         holder: Option<Holder>,
+        replicated: bool,
         ground: &Ground<'_>,
     ) -> Result<Vec<Record>, Refusal> {
-        check::instance(&instance).into_result(()).map_err(Refusal::Invalid)?;
-        let key = InstanceKey::of(&instance);
+        check::instance(&instance.to_wire()).into_result(()).map_err(Refusal::Invalid)?;
+        self.check_application(&instance, ground)?;
+        ground.model.registry.share(&mut instance);
+        let key = instance.key();
         let current = self.instance(&key, ground);
         if let Some(current) = &current {
             self.check_held(&key, current, &instance, holder.as_ref(), ground)?;
         }
         let mut records = Vec::new();
-        if !self.catalog.services.contains(&key.service) {
-            records.push(Record::Service { name: key.service.clone(), known: true });
+        if !self.catalog.services.contains(&*key.service) {
+            records.push(Record::Service { name: key.service.to_string(), known: true });
         }
-        if current.is_none_or(|current| *current != instance) {
+        let instance = instance.succeed(current.as_deref(), replicated, ground.now);
+        if current.is_none_or(|current| !current.agrees_with(&instance)) {
             records.push(Record::Instance { key: key.clone(), value: Some(Arc::new(instance)) });
         }
         self.holders.insert(key, holder);
         Ok(records)
+    }
+
+    /// Two applications of Eureka whose names make one service: the second is refused, or requests for one would go
+    /// to the other.
+    fn check_application(&self, instance: &Registered, ground: &Ground<'_>) -> Result<(), Refusal> {
+        let Some(details) = &instance.eureka else { return Ok(()) };
+        let drafted = self.instances.values().flatten().filter(|other| other.service == instance.service);
+        let mut siblings = ground.model.registry.of_service(&instance.service).chain(drafted);
+        let other = siblings.find_map(|sibling| Some(&sibling.eureka.as_ref()?.application.name));
+        match other.filter(|other| **other != details.application.name) {
+            Some(other) => {
+                let problem =
+                    format!("the service `{}` is the application {other} already", instance.service);
+                Err(Refusal::Invalid(Fault::new("app", problem).into()))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Two hosts with one id: the second is refused, or requests would go to either by chance. The same node,
@@ -210,8 +237,8 @@ impl Draft {
     fn check_held(
         &self,
         key: &InstanceKey,
-        current: &Instance,
-        instance: &Instance,
+        current: &Registered,
+        instance: &Registered,
         holder: Option<&Holder>,
         ground: &Ground<'_>,
     ) -> Result<(), Refusal> {
@@ -236,8 +263,21 @@ impl Draft {
         if current.status == status {
             return Ok(Vec::new());
         }
-        let changed = Instance { status, ..(*current).clone() };
+        let mut changed = Registered { status, amended: true, updated_at: ground.now, ..(*current).clone() };
+        changed.set_eureka_status(changed.eureka_status(), ground.now);
         Ok(vec![Record::Instance { key, value: Some(Arc::new(changed)) }])
+    }
+
+    fn amend(
+        &self,
+        key: InstanceKey,
+        amendment: Amendment,
+        ground: &Ground<'_>,
+    ) -> Result<Vec<Record>, Refusal> {
+        let current = self.instance(&key, ground).ok_or(Refusal::Unknown("instance"))?;
+        let Some(amended) = current.amend(amendment, ground.now) else { return Ok(Vec::new()) };
+        check::instance(&amended.to_wire()).into_result(()).map_err(Refusal::Invalid)?;
+        Ok(vec![Record::Instance { key, value: Some(Arc::new(amended)) }])
     }
 
     fn deregister(
@@ -280,7 +320,7 @@ impl Draft {
         }
     }
 
-    fn instance(&self, key: &InstanceKey, ground: &Ground<'_>) -> Option<Arc<Instance>> {
+    fn instance(&self, key: &InstanceKey, ground: &Ground<'_>) -> Option<Arc<Registered>> {
         match self.instances.get(key) {
             Some(drafted) => drafted.clone(),
             None => ground.model.registry.get(key).cloned(),

@@ -19,7 +19,15 @@ pub(crate) async fn expire_leases(state: State) {
     loop {
         let now = Instant::now();
         let due = state.shared.leases().due(now);
-        for keys in due.chunks(TOGETHER) {
+        for (service, evidence) in due.kept {
+            tracing::warn!(
+                service = &*service,
+                silent = evidence.silent,
+                instances = evidence.instances,
+                "most of this service fell silent together, as when a network is cut; they are kept for 5 min"
+            );
+        }
+        for keys in due.over.chunks(TOGETHER) {
             tokio::spawn(expire(state.clone(), keys.to_vec()));
         }
         let planned =

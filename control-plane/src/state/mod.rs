@@ -22,7 +22,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::history::Author;
 use crate::publisher::{Publisher, Watcher};
-use crate::registry::{InstanceKey, Leases};
+use crate::registry::{Age, InstanceKey, Leases};
 use crate::store::{Store, StoreError, Wake};
 
 use replicas::Replicas;
@@ -72,7 +72,7 @@ impl State {
         let mut leases = Leases::default();
         let now = Instant::now();
         for instance in model.registry.all() {
-            let (key, length) = (InstanceKey::of(instance), Duration::from_millis(instance.lease_ms));
+            let (key, length) = (instance.key(), Duration::from_millis(instance.lease_ms.into()));
             match replicas.is_shared() {
                 true => replicas.doubt(key, now + length),
                 false => leases.grant(key, length, None, now),
@@ -128,13 +128,18 @@ impl State {
 
     /// A sign of life for one instance; `stream` is the stream it came by. False when it is not registered.
     pub(crate) fn renew(&self, key: &InstanceKey, stream: Option<u64>) -> bool {
-        let renewed = self.shared.leases().renew(key, stream, Instant::now());
-        renewed || (stream.is_none() && self.shared.adopt(key))
+        self.renew_named(&key.service, &key.id, stream)
     }
 
-    /// How long each of `keys` is still believed without a sign of life.
-    pub(crate) fn lease_left(&self, key: &InstanceKey) -> Option<Duration> {
-        self.shared.leases().left(key, Instant::now())
+    /// As [`State::renew`], for whoever has the two names only.
+    pub(crate) fn renew_named(&self, service: &str, id: &str, stream: Option<u64>) -> bool {
+        let renewed = self.shared.leases().renew(service, id, stream, Instant::now());
+        renewed || (stream.is_none() && self.shared.adopt(service, id))
+    }
+
+    /// How long an instance has been silent, and is still believed without a sign of life.
+    pub(crate) fn lease_age(&self, key: &InstanceKey) -> Option<Age> {
+        self.shared.leases().age(key, Instant::now())
     }
 
     /// A stream has ended: what was registered on it gets only the grace, unless a newer stream of the same

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use portreeve_config::RouteConfig;
-use portreeve_config::wire::{ConfigScope, Instance, Revision};
+use portreeve_config::wire::{ConfigScope, Revision};
 
 use crate::history::History;
-use crate::registry::{InstanceKey, Registry};
+use crate::registry::{InstanceKey, Registered, Registry};
 use crate::store::{Contents, LayerKey, Record, Values, Versioned};
 
 /// The application whose layers everyone gets, and the profile that always applies.
@@ -35,7 +36,7 @@ pub(crate) struct Catalog {
 }
 
 /// Instances that a group of writes changes; `None` is removed.
-pub(crate) type InstanceChanges = HashMap<InstanceKey, Option<Arc<Instance>>>;
+pub(crate) type InstanceChanges = HashMap<InstanceKey, Option<Arc<Registered>>>;
 
 impl Model {
     /// What the store held.
@@ -48,10 +49,7 @@ impl Model {
             layers: contents.layers.into_iter().collect(),
             history: History::new(contents.history),
         };
-        let mut registry = Registry::default();
-        for instance in contents.instances {
-            registry.set(InstanceKey::of(&instance), Some(instance));
-        }
+        let registry = Registry::restore(contents.instances, contents.revision, now());
         Self { revision: contents.revision, catalog: Arc::new(catalog), registry }
     }
 
@@ -72,10 +70,16 @@ impl Model {
     pub(crate) fn adopt(&mut self, revision: Revision, catalog: Arc<Catalog>, instances: InstanceChanges) {
         self.revision = revision;
         self.catalog = catalog;
+        let at = (revision, now());
         for (key, value) in instances {
-            self.registry.set(key, value);
+            self.registry.set(&key, value, at);
         }
     }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
 }
 
 impl Catalog {

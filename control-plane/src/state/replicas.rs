@@ -5,18 +5,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use portreeve_config::wire::Instance;
-
 use super::draft::Draft;
 use super::model::Model;
 use super::{Command, Shared, State};
-use crate::registry::{Holder, InstanceKey};
+use crate::registry::{Holder, InstanceKey, Registered};
 use crate::store::{ClaimNews, Claims, Commit, Contents, News, Record, ReplicaId};
 
 /// How long an instance is believed after its replica is gone: its node needs a moment to reach another one.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 /// How often it is looked whose time is over.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// An instance that could not be taken out is tried again after this.
 const AGAIN: Duration = Duration::from_secs(1);
 /// As in a group of writes: bounds the line that tells nodes of it.
@@ -73,10 +71,6 @@ impl Replicas {
         self.elsewhere.contains_key(key) || self.claims.as_ref().is_some_and(|claims| !claims.is_settled())
     }
 
-    pub(super) fn is_elsewhere(&self, key: &InstanceKey) -> bool {
-        self.elsewhere.contains_key(key)
-    }
-
     /// Whose stream at another replica the instance hangs on.
     pub(super) fn holder(&self, key: &InstanceKey) -> Option<Holder> {
         let hearing = self.elsewhere.get(key)?;
@@ -127,15 +121,16 @@ impl Replicas {
 impl Shared {
     /// Takes an instance over whose signs of life came to another replica so far. False when there is none, or this
     /// process is alone with its store.
-    pub(super) fn adopt(&self, key: &InstanceKey) -> bool {
+    pub(super) fn adopt(&self, service: &str, id: &str) -> bool {
         if !self.replicas().is_shared() {
             return false;
         }
         let model = self.model.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(instance) = model.registry.get(key) else { return false };
-        let length = Duration::from_millis(instance.lease_ms);
+        let key = InstanceKey::new(service, id);
+        let Some(instance) = model.registry.get(&key) else { return false };
+        let length = Duration::from_millis(instance.lease_ms.into());
         self.leases().grant(key.clone(), length, None, Instant::now());
-        self.replicas().hold(key, None);
+        self.replicas().hold(&key, None);
         drop(model);
         self.deadline_moved.notify_one();
         true
@@ -154,12 +149,23 @@ impl Shared {
         }
     }
 
+    /// Lets go of instances that have been silent here for their whole lease while another replica hears from them.
+    fn let_go_of_moved(&self) {
+        let (mut leases, mut replicas) = (self.leases(), self.replicas());
+        let now = Instant::now();
+        let moved: Vec<_> = replicas.elsewhere.keys().filter(|key| leases.is_over(key, now)).cloned().collect();
+        for key in moved {
+            leases.forget(&key);
+            replicas.let_go(&key);
+        }
+    }
+
     fn replace(&self, contents: Contents) {
         tracing::info!(revision = contents.revision, "everything was loaded anew from the store");
         let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
         let fresh = Model::restore(contents);
         let (mut leases, mut replicas) = (self.leases(), self.replicas());
-        for key in model.registry.all().map(|instance| InstanceKey::of(instance)) {
+        for key in model.registry.all().map(|instance| instance.key()) {
             if fresh.registry.get(&key).is_none() {
                 leases.forget(&key);
                 replicas.let_go(&key);
@@ -167,8 +173,8 @@ impl Shared {
         }
         let now = Instant::now();
         for instance in fresh.registry.all() {
-            let key = InstanceKey::of(instance);
-            if leases.left(&key, now).is_none() {
+            let key = instance.key();
+            if leases.age(&key, now).is_none() {
                 replicas.doubt(key, now + grace(instance));
             }
         }
@@ -195,7 +201,7 @@ impl Shared {
                     replicas.let_go(key);
                 }
                 // Whoever wrote it says in a moment that it hears from it.
-                Record::Instance { key, value: Some(instance) } if leases.left(key, now).is_none() => {
+                Record::Instance { key, value: Some(instance) } if leases.age(key, now).is_none() => {
                     replicas.doubt(key.clone(), now + grace(instance));
                 }
                 _ => {}
@@ -209,7 +215,7 @@ impl Shared {
         let now = Instant::now();
         for one in news {
             for key in replicas.take(one) {
-                if let Some(instance) = model.registry.get(&key).filter(|_| leases.left(&key, now).is_none()) {
+                if let Some(instance) = model.registry.get(&key).filter(|_| leases.age(&key, now).is_none()) {
                     replicas.doubt(key, now + grace(instance));
                 }
             }
@@ -217,8 +223,8 @@ impl Shared {
     }
 }
 
-fn grace(instance: &Instance) -> Duration {
-    ORPHAN_GRACE.min(Duration::from_millis(instance.lease_ms))
+fn grace(instance: &Registered) -> Duration {
+    ORPHAN_GRACE.min(Duration::from_millis(instance.lease_ms.into()))
 }
 
 /// Takes out instances that no replica hears from. Every replica does so; the first one's write counts.
@@ -228,6 +234,7 @@ pub(crate) async fn expire_orphans(state: State) {
     }
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
+        state.shared.let_go_of_moved();
         let due = state.shared.replicas().due(Instant::now());
         for keys in due.chunks(TOGETHER) {
             if let Err(refusal) = state.write(Command::Expire(keys.to_vec())).await {

@@ -65,7 +65,7 @@ async fn a_full_disk_refuses_and_changes_nothing() {
         state.read(|model| (model.revision, model.registry.len(), model.catalog.services.len())),
         (0, 0, 0)
     );
-    assert!(state.lease_left(&key).is_none());
+    assert!(state.lease_age(&key).is_none());
     // What a watcher hears of it is nothing: the next line is a ping.
     let Sending::Lines([line, _]) = watcher.next(state.publisher(), |take| state.read(take)).await else {
         panic!("the stream ended");
@@ -73,7 +73,7 @@ async fn a_full_disk_refuses_and_changes_nothing() {
     assert!(line.starts_with(b"{\"type\":\"ping\""), "{line:?}");
     disk.full.store(false, Ordering::SeqCst);
     assert_eq!(state.write(Command::Register(instance("a"), None)).await.unwrap(), 1);
-    assert!(state.lease_left(&key).is_some());
+    assert!(state.lease_age(&key).is_some());
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_registration_whose_stream_is_gone_gets_only_the_grace() {
     let (state, _disk) = begin();
     let holder = Holder { stream: 99, node: "gone".into() };
     state.write(Command::Register(instance("a"), Some(holder))).await.unwrap();
-    assert!(state.lease_left(&InstanceKey::new("orders", "a")).unwrap() <= super::GRACE);
+    assert!(state.lease_age(&InstanceKey::new("orders", "a")).unwrap().left <= super::GRACE);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::command::{Command, Refusal, Written};
 use super::draft::{Draft, Ground};
+use super::model;
 use super::{GRACE, Shared};
 use crate::history::Author;
 use crate::registry::{Holder, InstanceKey};
@@ -71,8 +72,6 @@ struct Group {
 enum LeaseStep {
     Grant { key: InstanceKey, length: Duration, holder: Option<Holder> },
     Forget { key: InstanceKey, expired: bool },
-    /// Its signs of life go to another replica now.
-    LetGo { key: InstanceKey },
 }
 
 impl Writer {
@@ -158,6 +157,7 @@ impl Writer {
             model: &model,
             holder: &|key| self.shared.holder(key),
             is_over: &|key| self.shared.is_over(key, now),
+            now: model::now(),
         };
         let mut draft = Draft::of(&model);
         let mut result = Group::default();
@@ -170,9 +170,6 @@ impl Writer {
             }
             let grant = LeaseStep::of(command);
             let expired = matches!(command, Command::Expire(_));
-            if let Command::Expire(keys) = command {
-                result.leases.extend(self.shared.moved(keys, now));
-            }
             match draft.carry_out(command.clone(), author, &ground) {
                 Ok((records, entry)) => {
                     result.leases.extend(grant);
@@ -202,11 +199,7 @@ impl Writer {
                     leases.forget(key);
                     replicas.let_go(key);
                     let reason = if *expired { "its lease ended" } else { "it was deregistered" };
-                    tracing::info!(service = key.service, id = key.id, reason, "instance removed");
-                }
-                LeaseStep::LetGo { key } => {
-                    leases.forget(key);
-                    replicas.let_go(key);
+                    tracing::info!(service = &*key.service, id = &*key.id, reason, "instance removed");
                 }
                 LeaseStep::Grant { key, length, holder } => {
                     leases.grant(key.clone(), *length, holder.clone(), now);
@@ -237,14 +230,6 @@ impl Shared {
         let replicas = self.replicas();
         (is_over || replicas.is_orphan_over(key, now)) && !replicas.may_be_elsewhere(key)
     }
-
-    /// Those whose lease is over here, because another replica hears from them.
-    fn moved(&self, keys: &[InstanceKey], now: Instant) -> Vec<LeaseStep> {
-        let leases = self.leases();
-        let replicas = self.replicas();
-        let moved = keys.iter().filter(|key| replicas.is_elsewhere(key) && leases.is_over(key, now));
-        moved.map(|key| LeaseStep::LetGo { key: key.clone() }).collect()
-    }
 }
 
 impl Group {
@@ -267,11 +252,13 @@ impl Group {
 
 impl LeaseStep {
     fn of(command: &Command) -> Option<Self> {
-        let Command::Register(instance, holder) = command else { return None };
-        Some(Self::Grant {
-            key: InstanceKey::of(instance),
-            length: Duration::from_millis(instance.lease_ms),
-            holder: holder.clone(),
-        })
+        let (key, length, holder) = match command {
+            Command::Register(instance, holder) => {
+                (InstanceKey::of(instance), instance.lease_ms, holder.clone())
+            }
+            Command::RegisterClient { instance, .. } => (instance.key(), instance.lease_ms.into(), None),
+            _ => return None,
+        };
+        Some(Self::Grant { key, length: Duration::from_millis(length), holder })
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use portreeve_config::wire::Revision;
 
 use super::{Commit, Contents, Record, Versioned};
-use crate::registry::InstanceKey;
 
 impl Contents {
     /// Adds one record of a list that names each thing once and takes nothing away.
@@ -32,7 +31,7 @@ impl Contents {
         });
         let services = self.services.iter().map(|name| Record::Service { name: name.clone(), known: true });
         let instances = self.instances.iter().map(|instance| Record::Instance {
-            key: InstanceKey::of(instance),
+            key: instance.key(),
             value: Some(Arc::clone(instance)),
         });
         let unversioned = services.chain(instances).map(|value| Versioned { revision: 0, value });

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portreeve_config::RouteConfig;
-use portreeve_config::wire::Instance;
 use redb::{
     Database, DatabaseError, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
     StorageError, TableDefinition, TableError,
@@ -20,6 +19,7 @@ use serde::de::DeserializeOwned;
 use self::tables::{HISTORY, INSTANCES, LAYERS, META, ROUTES, SERVICES, Tables};
 use super::{Commit, Contents, LayerKey, Store, StoreError, Values, Versioned};
 use crate::history::Entry;
+use crate::registry::Registered;
 
 /// The newest layout this build reads and the one it writes.
 const FORMAT: u64 = 1;
@@ -240,7 +240,7 @@ impl Loader<'_> {
             routes_revision: number(self.path, &meta, "routes_revision")?.unwrap_or_default(),
             routes: self.rows(ROUTES, |_, route: Versioned<Arc<RouteConfig>>| route)?,
             services: self.rows(SERVICES, |name, _: u64| name.to_owned())?,
-            instances: self.rows(INSTANCES, |_, instance: Arc<Instance>| instance)?,
+            instances: self.rows(INSTANCES, |_, instance: Arc<Registered>| instance)?,
             layers: self.rows(LAYERS, |(application, profile), layer: Versioned<Arc<Values>>| {
                 (LayerKey { application: application.to_owned(), profile: profile.to_owned() }, layer)
             })?,

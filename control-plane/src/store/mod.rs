@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use portreeve_config::RouteConfig;
-use portreeve_config::wire::{Instance, Revision};
+use portreeve_config::wire::Revision;
 use serde::{Deserialize, Serialize};
 
 use crate::history::Entry;
-use crate::registry::InstanceKey;
+use crate::registry::{InstanceKey, Registered};
 
 pub(crate) use embedded::EmbeddedStore;
 pub(crate) use etcd::EtcdStore;
@@ -75,7 +75,7 @@ pub(crate) enum Record {
     },
     Instance {
         key: InstanceKey,
-        value: Option<Arc<Instance>>,
+        value: Option<Arc<Registered>>,
     },
     Layer {
         key: LayerKey,
@@ -114,7 +114,7 @@ pub(crate) struct Contents {
     pub(crate) routes_revision: Revision,
     pub(crate) routes: Vec<Versioned<Arc<RouteConfig>>>,
     pub(crate) services: Vec<String>,
-    pub(crate) instances: Vec<Arc<Instance>>,
+    pub(crate) instances: Vec<Arc<Registered>>,
     pub(crate) layers: Vec<(LayerKey, Versioned<Arc<Values>>)>,
     pub(crate) history: Vec<(Revision, Arc<Entry>)>,
 }

@@ -49,6 +49,7 @@ pub(crate) fn config(data_dir: &Path) -> ControlPlaneConfig {
         store: StoreConfig::default(),
         seed: SeedConfig::default(),
         trace_spans: 1_000,
+        eureka: None,
     }
 }
 

@@ -60,7 +60,7 @@ impl<'txn> Tables<'txn> {
                     set(&mut self.services, name.as_str(), known.then_some(&revision))?;
                 }
                 Record::Instance { key, value } => {
-                    set(&mut self.instances, (key.service.as_str(), key.id.as_str()), value.as_ref())?;
+                    set(&mut self.instances, (&*key.service, &*key.id), value.as_ref())?;
                 }
                 Record::Layer { key, value } => {
                     let value = value.as_ref().map(|value| Versioned { revision, value });

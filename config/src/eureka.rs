@@ -1,0 +1,37 @@
+//! The Eureka server that a control plane can be beside its own API: where it listens, and who may use it.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A Eureka server (v2 of its REST protocol) over the control plane's one registry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EurekaConfig {
+    /// The address Eureka clients connect to.
+    pub listen: String,
+    /// Who may use it, by HTTP Basic. Anybody who reaches the address, when empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<BasicUser>,
+}
+
+impl Default for EurekaConfig {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8761".to_owned(), users: Vec::new() }
+    }
+}
+
+/// A user of HTTP Basic (RFC 7617). The password itself never stands in this document: give one of the two.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicUser {
+    /// The name: 1 to 128 printable characters without `:`.
+    pub name: String,
+    /// An Argon2 hash of the password (`$argon2id$…`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_hash: Option<String>,
+    /// A file whose first line is the password; read at the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+}
