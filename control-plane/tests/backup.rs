@@ -48,10 +48,7 @@ async fn a_backup_brings_back_all_there_was() {
     let plane = Plane::start(&first).await;
     fill(&plane).await;
     let before = seen(&plane).await;
-    assert!(matches!(
-        backup(&config(&first), &closed),
-        Err(BackupError::Store(StoreError::InUse(_)))
-    ));
+    assert!(matches!(backup(&config(&first), &closed), Err(BackupError::Store(StoreError::InUse(_)))));
     from_the_running_one(&plane, &running).await;
     plane.running.shutdown().await;
     backup(&config(&first), &closed).unwrap();
@@ -74,7 +71,10 @@ async fn a_restore_overwrites_nothing_unless_it_is_asked_to() {
     let plane = Plane::start(&data).await;
     fill(&plane).await;
     from_the_running_one(&plane, &file).await;
-    assert!(matches!(keep(&fs::read(&file).unwrap(), &file), Err(BackupError::File { .. })), "it is there already");
+    assert!(
+        matches!(keep(&fs::read(&file).unwrap(), &file), Err(BackupError::File { .. })),
+        "it is there already"
+    );
     plane.put("/v1/services/users", json!({})).await;
     let in_use = restore(&config(&data), &file, true).unwrap_err();
     assert!(matches!(in_use, BackupError::Store(StoreError::InUse(_))), "{in_use}");

@@ -240,14 +240,20 @@ async fn while_etcd_is_away_everything_but_writing_goes_on() {
         let answer = replica.put("/v1/services/users", json!({})).await;
         if answer.status == 503 {
             assert_eq!(answer.headers["content-type"], "application/problem+json");
-            assert!(answer.json()["detail"].as_str().unwrap().contains("cannot be reached"), "{}", answer.text);
+            assert!(
+                answer.json()["detail"].as_str().unwrap().contains("cannot be reached"),
+                "{}",
+                answer.text
+            );
         }
         answer.status == 503
     })
     .await;
     // Reading, streams and what changes nothing go on, and nobody's lease ends.
     for _ in 0..5 {
-        assert!(matches!(gateway.next_raw().await, Some(ControlMessage::Ping { revision }) if revision == before));
+        assert!(
+            matches!(gateway.next_raw().await, Some(ControlMessage::Ping { revision }) if revision == before)
+        );
         node.say(&NodeMessage::Renew);
     }
     node.register("orders", "orders-1", 4001, 3_000);
@@ -372,7 +378,8 @@ async fn signs_of_life_may_come_to_any_replica() {
     }
     let began = Instant::now();
     for turn in 0.. {
-        let renewed = replicas[turn % 3].send("PUT", "/v1/services/orders/instances/orders-1/lease", None).await;
+        let renewed =
+            replicas[turn % 3].send("PUT", "/v1/services/orders/instances/orders-1/lease", None).await;
         assert_eq!(renewed.unwrap().status, 204);
         if began.elapsed() > Duration::from_secs(6) {
             break;
@@ -394,7 +401,10 @@ async fn a_backup_goes_from_etcd_to_a_file_and_back() {
     portreeve_control_plane::keep(&replica.get("/v1/backup").await.bytes, &file).unwrap();
     let (from, to) = (shared(&etcd), etcd_file.clone());
     blocking(move || portreeve_control_plane::backup(&from, &to)).await.unwrap();
-    assert_eq!(portreeve_control_plane::restore(&config(folder.path()), &etcd_file, false).unwrap().revision, 2);
+    assert_eq!(
+        portreeve_control_plane::restore(&config(folder.path()), &etcd_file, false).unwrap().revision,
+        2
+    );
     assert_eq!(Plane::start(folder.path()).await.get("/v1/routes/orders").await.revision(), 2);
 
     replica.put("/v1/services/users", json!({})).await;

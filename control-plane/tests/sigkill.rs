@@ -42,7 +42,9 @@ struct Known {
 /// Writes rising numbers under the writer's keys until the control plane is gone.
 async fn write(address: SocketAddr, writer: u64, mut known: Known) -> (u64, Known) {
     let Ok(stream) = TcpStream::connect(address).await else { return (writer, known) };
-    let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else { return (writer, known) };
+    let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
+        return (writer, known);
+    };
     tokio::spawn(connection);
     for number in known.asked.values().max().map_or(1, |last| last + 1).. {
         let key = format!("w{writer}-{}", number % KEYS);
@@ -100,7 +102,8 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
         known = writers.join_all().await.into_iter().collect();
     }
     check(&Process::start(&config), &known).await;
-    let acknowledged: u64 = known.values().map(|known| known.acknowledged.values().max().copied().unwrap_or(0)).sum();
+    let acknowledged: u64 =
+        known.values().map(|known| known.acknowledged.values().max().copied().unwrap_or(0)).sum();
     assert!(acknowledged > KILLS, "too little was written ({acknowledged}) to prove anything");
     println!("{KILLS} kills, about {acknowledged} acknowledged writes, none lost");
 }

@@ -234,7 +234,9 @@ impl Life {
         for asked in asked.collect::<Vec<_>>() {
             match asked.await {
                 Ok(Ok(_)) => has_answer = true,
-                Ok(Err(error)) => tracing::debug!(%error, "a control plane cannot say whether all have heard"),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a control plane cannot say whether all have heard")
+                }
                 Err(_) => {}
             }
         }

@@ -25,7 +25,8 @@ fn etcd_faults(etcd: &EtcdConfig) -> Faults {
     }
     let sound = etcd.prefix.bytes().all(|byte| byte.is_ascii_graphic());
     if !sound || !(2..=LONGEST_PREFIX).contains(&etcd.prefix.len()) || !etcd.prefix.ends_with('/') {
-        let problem = format!("a prefix is 2 to {LONGEST_PREFIX} printable ASCII characters and ends with `/`");
+        let problem =
+            format!("a prefix is 2 to {LONGEST_PREFIX} printable ASCII characters and ends with `/`");
         faults.push(Fault::new("prefix", problem).hint("`/portreeve/`"));
     }
     if let Some(user) = &etcd.user {

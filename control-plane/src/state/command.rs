@@ -107,7 +107,9 @@ pub(crate) enum Refusal {
     Storage,
     #[error("{0}; nothing was changed")]
     TooLarge(String),
-    #[error("the store cannot be reached; nodes go on with what they know, and writes are taken again once it is back")]
+    #[error(
+        "the store cannot be reached; nodes go on with what they know, and writes are taken again once it is back"
+    )]
     Away,
     #[error("the control plane is stopping")]
     Stopping,

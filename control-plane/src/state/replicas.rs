@@ -153,7 +153,8 @@ impl Shared {
     fn let_go_of_moved(&self) {
         let (mut leases, mut replicas) = (self.leases(), self.replicas());
         let now = Instant::now();
-        let moved: Vec<_> = replicas.elsewhere.keys().filter(|key| leases.is_over(key, now)).cloned().collect();
+        let moved: Vec<_> =
+            replicas.elsewhere.keys().filter(|key| leases.is_over(key, now)).cloned().collect();
         for key in moved {
             leases.forget(&key);
             replicas.let_go(&key);

@@ -115,7 +115,9 @@ impl Writer {
                 Ok(()) => {
                     self.put_in_force(draft, &result);
                     let answers = group.into_iter().map(|request| request.answer);
-                    return answers.zip(result.outcomes).for_each(|(answer, outcome)| drop(answer.send(outcome)));
+                    return answers
+                        .zip(result.outcomes)
+                        .for_each(|(answer, outcome)| drop(answer.send(outcome)));
                 }
                 Err(StoreError::Behind) if attempts < ATTEMPTS => {
                     attempts += 1;

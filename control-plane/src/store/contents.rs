@@ -13,7 +13,9 @@ impl Contents {
             Record::Route { value: Some(value), .. } => self.routes.push(Versioned { revision, value }),
             Record::Service { name, known: true } => self.services.push(name),
             Record::Instance { value: Some(instance), .. } => self.instances.push(instance),
-            Record::Layer { key, value: Some(value) } => self.layers.push((key, Versioned { revision, value })),
+            Record::Layer { key, value: Some(value) } => {
+                self.layers.push((key, Versioned { revision, value }))
+            }
             Record::History { revision, value: Some(entry) } => self.history.push((revision, entry)),
             Record::Route { value: None, .. }
             | Record::Service { known: false, .. }
@@ -30,10 +32,10 @@ impl Contents {
             Versioned { revision: *revision, value: record }
         });
         let services = self.services.iter().map(|name| Record::Service { name: name.clone(), known: true });
-        let instances = self.instances.iter().map(|instance| Record::Instance {
-            key: instance.key(),
-            value: Some(Arc::clone(instance)),
-        });
+        let instances = self
+            .instances
+            .iter()
+            .map(|instance| Record::Instance { key: instance.key(), value: Some(Arc::clone(instance)) });
         let unversioned = services.chain(instances).map(|value| Versioned { revision: 0, value });
         let layers = self.layers.iter().map(|(key, Versioned { revision, value })| {
             let record = Record::Layer { key: key.clone(), value: Some(value.clone()) };
@@ -73,6 +75,7 @@ impl Record {
 
 /// When the set of routes changed last, after `commits` on top of `before`.
 pub(crate) fn routes_revision(before: Revision, commits: &[Commit]) -> Revision {
-    let touches = |commit: &&Commit| commit.records.iter().any(|record| matches!(record, Record::Route { .. }));
+    let touches =
+        |commit: &&Commit| commit.records.iter().any(|record| matches!(record, Record::Route { .. }));
     commits.iter().rev().find(touches).map_or(before, |commit| commit.revision)
 }

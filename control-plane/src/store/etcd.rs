@@ -7,6 +7,7 @@ mod follower;
 mod inbox;
 mod layout;
 mod messages;
+mod pieces;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -64,7 +65,8 @@ impl EtcdStore {
         let (alive, end) = watch::channel(());
         let follower = Follower::new(database.clone(), inbox.clone(), from);
         let follow = move || runtime.block_on(follower.run(shared, end));
-        let thread = thread::Builder::new().name("portreeve-etcd".to_owned()).spawn(follow).map_err(failed)?;
+        let thread =
+            thread::Builder::new().name("portreeve-etcd".to_owned()).spawn(follow).map_err(failed)?;
         Ok(Self {
             database,
             runtime: handle,

@@ -161,7 +161,9 @@ pub enum StoreError {
     #[error("no room is left to write {}; nothing was changed: free some space and try again", .0.display())]
     Full(PathBuf),
     /// There is a database where one is to be restored.
-    #[error("there is a database already ({0}); it was left as it is: say --replace to put the backup in its place")]
+    #[error(
+        "there is a database already ({0}); it was left as it is: say --replace to put the backup in its place"
+    )]
     Exists(String),
     /// There is no database.
     #[error("there is no database at {}", .0.display())]
@@ -176,7 +178,9 @@ pub enum StoreError {
     #[error("{0}; nothing was changed")]
     TooLarge(String),
     /// What is in a shared store cannot be read as Portreeve's.
-    #[error("what is stored under `{place}` is not Portreeve's or is damaged ({problem}); it was left as it is")]
+    #[error(
+        "what is stored under `{place}` is not Portreeve's or is damaged ({problem}); it was left as it is"
+    )]
     Foreign {
         /// Where.
         place: String,

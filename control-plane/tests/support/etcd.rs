@@ -22,7 +22,8 @@ pub(crate) struct Etcd {
 impl Etcd {
     /// Starts one; `None`, and aloud, where there is no `etcd` to start.
     pub(crate) fn start() -> Option<Self> {
-        if Command::new("etcd").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+        if Command::new("etcd").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err()
+        {
             eprintln!("SKIPPED: there is no `etcd` on this machine (Debian: apt-get install etcd-server)");
             return None;
         }

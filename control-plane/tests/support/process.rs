@@ -71,7 +71,8 @@ impl Process {
 
     /// Sends it a signal: `STOP` or `CONT`.
     pub(crate) fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
+        let status =
+            Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
         assert!(status.unwrap().success());
     }
 
@@ -94,7 +95,8 @@ impl Process {
         path: &str,
         body: Option<Value>,
     ) -> Result<Answer, Box<dyn std::error::Error>> {
-        let request = http::Request::builder().method(method).uri(path).header("host", self.address.to_string());
+        let request =
+            http::Request::builder().method(method).uri(path).header("host", self.address.to_string());
         let request = request.header("content-type", "application/json");
         let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
         send_to(self.address, request.body(body)?).await

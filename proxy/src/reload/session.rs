@@ -134,7 +134,7 @@ impl Rounds {
     fn failed(&mut self) -> Duration {
         self.turn = (self.turn + 1) % self.replicas;
         self.failed += 1;
-        if self.failed % self.replicas != 0 {
+        if !self.failed.is_multiple_of(self.replicas) {
             return HOP.mul_f64(rand::random_range(0.0..=1.0));
         }
         let pause = jittered(self.pause);

@@ -193,9 +193,10 @@ impl Client {
             Code::OutOfRange if text.contains("compacted") => CallFault::Compacted,
             Code::NotFound if text.contains("lease") => CallFault::LeaseGone,
             Code::ResourceExhausted if text.contains("space") => CallFault::Full,
-            Code::InvalidArgument | Code::PermissionDenied | Code::FailedPrecondition | Code::Unimplemented => {
-                CallFault::Refused(text.to_owned())
-            }
+            Code::InvalidArgument
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::Unimplemented => CallFault::Refused(text.to_owned()),
             code => {
                 self.leave();
                 CallFault::Away(if text.is_empty() { code.to_string() } else { text.to_owned() })
@@ -249,5 +250,6 @@ fn tls(config: &EtcdTls) -> Result<ClientTlsConfig, StoreError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
-    fs::read(path).map_err(|fault: io::Error| StoreError::Away(format!("{} cannot be read: {fault}", path.display())))
+    fs::read(path)
+        .map_err(|fault: io::Error| StoreError::Away(format!("{} cannot be read: {fault}", path.display())))
 }

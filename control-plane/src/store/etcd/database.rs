@@ -2,32 +2,25 @@
 //! request can hold stands in parts first; putting the head in place makes it true, and it is settled afterwards.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
 use std::sync::Arc;
-
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 
 use super::client::{CallFault, Client};
 use super::layout::{Head, Keys, Live, fold, node, operations};
 use super::messages::{
-    Compare, Done, KeyValue, PutRequest, RangeRequest, RangeResponse, RequestOp, TxnRequest, TxnResponse, end_of,
+    Compare, Done, KeyValue, PutRequest, RangeRequest, RangeResponse, RequestOp, TxnRequest, TxnResponse,
+    end_of,
+};
+use super::pieces::{
+    OPERATIONS, REQUEST_BYTES, batches, json, nested, packed, packed_if_large, size, unpacked,
 };
 use crate::store::{ClaimNews, Commit, Contents, Record, ReplicaId, StoreError, Versioned};
 
-/// etcd takes 1.5 MiB a request, unless it is told otherwise.
-const REQUEST_BYTES: usize = 1_000_000;
 /// Bytes of a change that may stand in the head itself.
 const HEAD_BYTES: usize = 400_000;
 /// One part of a change.
 const PART_BYTES: usize = 512 * 1024;
-/// etcd takes 128 operations a transaction. Transactions in a transaction count by level: 60 times 60 fit.
-const OPERATIONS: usize = 60;
 /// Keys that are read at one time.
 const PAGE: i64 = 500;
-/// Larger records are compressed.
-const COMPRESS_FROM: usize = 16 * 1024;
 
 const RANGE: &str = "/etcdserverpb.KV/Range";
 const PUT: &str = "/etcdserverpb.KV/Put";
@@ -81,14 +74,13 @@ impl Database {
         let answer: RangeResponse = self.client.call(RANGE, question).await.map_err(store_fault)?;
         let at = answer.header.map_or(0, |header| header.revision);
         let step = match answer.kvs.first() {
-            Some(kv) => {
-                Step { at: kv.mod_revision, head: Some(Head::read(&self.keys.head(), &kv.value)?) }
-            }
+            Some(kv) => Step { at: kv.mod_revision, head: Some(Head::read(&self.keys.head(), &kv.value)?) },
             None => Step::default(),
         };
         let mut records = BTreeMap::new();
         for kv in self.range(&self.keys.records(), at).await? {
-            records.insert(kv.key.clone(), self.read_record(&kv)?);
+            let record: Versioned<Record> = self.parsed(&kv.key, kv.value)?;
+            records.insert(kv.key, record);
         }
         if let Some(head) = step.head.as_ref().filter(|head| head.parts > 0) {
             fold(&self.keys, &mut records, &self.read_parts(head, at).await?);
@@ -151,7 +143,8 @@ impl Database {
         let packed = packed(text)?;
         let parts: Vec<&[u8]> = packed.chunks(PART_BYTES).collect();
         for (index, part) in parts.iter().enumerate() {
-            let put = PutRequest { key: self.keys.part(&head.id, index).into(), value: part.to_vec(), lease: 0 };
+            let put =
+                PutRequest { key: self.keys.part(&head.id, index).into(), value: part.to_vec(), lease: 0 };
             let _: Done = self.client.call(PUT, put).await.map_err(store_fault)?;
         }
         let head = Head { parts: parts.len(), ..head.clone() };
@@ -226,10 +219,6 @@ impl Database {
         operations(&self.keys, commits, packed_if_large)
     }
 
-    fn read_record(&self, kv: &KeyValue) -> Result<Versioned<Record>, StoreError> {
-        self.unpacked(&kv.key, &kv.value)
-    }
-
     async fn read_parts(&self, head: &Head, at: i64) -> Result<Vec<Commit>, StoreError> {
         let place = self.keys.parts(&head.id);
         let parts = self.range(&place, at).await?;
@@ -238,19 +227,12 @@ impl Database {
             return Err(StoreError::Foreign { place, problem });
         }
         let packed: Vec<u8> = parts.into_iter().flat_map(|part| part.value).collect();
-        self.unpacked(place.as_bytes(), &packed)
+        self.parsed(place.as_bytes(), packed)
     }
 
-    fn unpacked<T: serde::de::DeserializeOwned>(&self, key: &[u8], value: &[u8]) -> Result<T, StoreError> {
-        let mut text = Vec::new();
-        let read = match value.starts_with(&[0x1f, 0x8b]) {
-            true => GzDecoder::new(value).read_to_end(&mut text).map_err(|fault| fault.to_string()),
-            false => {
-                text.extend_from_slice(value);
-                Ok(text.len())
-            }
-        };
-        let parsed = read.and_then(|_| serde_json::from_slice(&text).map_err(|fault| fault.to_string()));
+    fn parsed<T: serde::de::DeserializeOwned>(&self, key: &[u8], value: Vec<u8>) -> Result<T, StoreError> {
+        let text = unpacked(value).map_err(|fault| fault.to_string());
+        let parsed = text.and_then(|text| serde_json::from_slice(&text).map_err(|fault| fault.to_string()));
         let place = String::from_utf8_lossy(key).into_owned();
         parsed.map_err(|problem| StoreError::Foreign { place, problem })
     }
@@ -280,84 +262,5 @@ pub(super) fn store_fault(fault: CallFault) -> StoreError {
         CallFault::Full => StoreError::Full("etcd".into()),
         CallFault::Refused(problem) if problem.contains("too large") => StoreError::TooLarge(problem),
         other => StoreError::Away(other.to_string()),
-    }
-}
-
-/// `operations` as few enough of them, each of which may hold many.
-fn nested(mut operations: Vec<RequestOp>) -> Vec<RequestOp> {
-    if operations.len() <= OPERATIONS {
-        return operations;
-    }
-    let mut groups = Vec::new();
-    while !operations.is_empty() {
-        let rest = operations.split_off(operations.len().min(OPERATIONS));
-        groups.push(RequestOp::all(std::mem::replace(&mut operations, rest)));
-    }
-    groups
-}
-
-/// `operations` in pieces that fit a request each.
-fn batches(operations: Vec<RequestOp>) -> Vec<Vec<RequestOp>> {
-    let mut batches = vec![Vec::new()];
-    let mut bytes = 0;
-    for operation in operations {
-        let more = size(&operation);
-        let is_full = batches.last().is_none_or(|batch| batch.len() >= OPERATIONS * (OPERATIONS - 1));
-        if is_full || (bytes + more > REQUEST_BYTES && bytes > 0) {
-            batches.push(Vec::new());
-            bytes = 0;
-        }
-        bytes += more;
-        if let Some(batch) = batches.last_mut() {
-            batch.push(operation);
-        }
-    }
-    batches
-}
-
-fn size(operation: &RequestOp) -> usize {
-    prost::Message::encoded_len(operation)
-}
-
-fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(value).map_err(|fault| StoreError::TooLarge(format!("it cannot be written: {fault}")))
-}
-
-/// A record's text as it is stored, if it is not too large for that.
-fn packed_if_large(text: Vec<u8>) -> Result<Vec<u8>, StoreError> {
-    let text = if text.len() >= COMPRESS_FROM { packed(text)? } else { text };
-    if text.len() > REQUEST_BYTES {
-        let problem = format!("a single record has {} bytes compressed, and etcd takes {REQUEST_BYTES}", text.len());
-        return Err(StoreError::TooLarge(problem));
-    }
-    Ok(text)
-}
-
-fn packed(text: Vec<u8>) -> Result<Vec<u8>, StoreError> {
-    let failed = |fault: std::io::Error| StoreError::TooLarge(format!("it cannot be compressed: {fault}"));
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&text).map_err(failed)?;
-    encoder.finish().map_err(failed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_operations_fit_one_transaction_by_level() {
-        let many = (0..3_600).map(|n| RequestOp::delete(n.to_string())).collect();
-        let groups = nested(many);
-        assert_eq!(groups.len(), OPERATIONS);
-        let few: Vec<_> = (0..3).map(|n| RequestOp::delete(n.to_string())).collect();
-        assert_eq!(nested(few.clone()), few);
-    }
-
-    #[test]
-    fn batches_keep_every_operation_and_their_order() {
-        let all: Vec<_> = (0..5_000).map(|n| RequestOp::put(format!("{n:06}"), vec![0; 1_000], 0)).collect();
-        let batches = batches(all.clone());
-        assert!(batches.iter().all(|batch| batch.iter().map(size).sum::<usize>() <= REQUEST_BYTES));
-        assert_eq!(batches.concat(), all);
     }
 }

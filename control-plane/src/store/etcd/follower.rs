@@ -42,11 +42,7 @@ pub(super) struct Sharing {
 }
 
 impl Sharing {
-    pub(super) fn new(
-        wake: Wake,
-        said: mpsc::UnboundedReceiver<Claim>,
-        settled: Arc<AtomicBool>,
-    ) -> Self {
+    pub(super) fn new(wake: Wake, said: mpsc::UnboundedReceiver<Claim>, settled: Arc<AtomicBool>) -> Self {
         Self { wake, said: Arc::new(tokio::sync::Mutex::new(said)), settled }
     }
 }
@@ -94,7 +90,11 @@ impl Follower {
     }
 
     /// Follows until the other end of `alive` is dropped.
-    pub(super) async fn run(mut self, mut sharing: watch::Receiver<Option<Sharing>>, mut alive: watch::Receiver<()>) {
+    pub(super) async fn run(
+        mut self,
+        mut sharing: watch::Receiver<Option<Sharing>>,
+        mut alive: watch::Receiver<()>,
+    ) {
         let first = async {
             let sharing = sharing.wait_for(Option::is_some).await.ok()?.clone();
             self.from.changed().await.ok()?;
@@ -150,7 +150,8 @@ impl Follower {
     /// Gives the lease back, so that the others need not wait for its end.
     async fn say_farewell(self) {
         if let Some(id) = self.lease {
-            let revoke = self.database.client.call::<_, Done>("/etcdserverpb.Lease/LeaseRevoke", LeaseRequest { id });
+            let revoke =
+                self.database.client.call::<_, Done>("/etcdserverpb.Lease/LeaseRevoke", LeaseRequest { id });
             let _ = tokio::time::timeout(LAST_WORD_WITHIN, revoke).await;
         }
     }
@@ -229,7 +230,8 @@ impl Follower {
             Some(lease) => lease,
             None => {
                 let grant = LeaseGrantRequest { ttl: LEASE_SECONDS };
-                let granted: LeaseGrantResponse = client.call("/etcdserverpb.Lease/LeaseGrant", grant).await?;
+                let granted: LeaseGrantResponse =
+                    client.call("/etcdserverpb.Lease/LeaseGrant", grant).await?;
                 // What was said under another lease has gone with it.
                 self.untold.extend(self.held.keys().cloned());
                 *self.lease.insert(granted.id)
@@ -244,7 +246,8 @@ impl Follower {
         let (ask, questions) = mpsc::channel(1);
         let _ = ask.send(WatchRequest { create: Some(create) }).await;
         let watch = client.converse("/etcdserverpb.Watch/Watch", questions).await?;
-        let mark = PutRequest { key: keys.replica(&self.database.replica).into(), value: b"{}".to_vec(), lease };
+        let mark =
+            PutRequest { key: keys.replica(&self.database.replica).into(), value: b"{}".to_vec(), lease };
         let marked: PutResponse = client.call("/etcdserverpb.KV/Put", mark).await?;
         let mark = marked.header.map_or(0, |header| header.revision);
         Ok(Lines { watch, alive, renew, _ask: ask, mark })

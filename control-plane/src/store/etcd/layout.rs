@@ -156,7 +156,8 @@ pub(super) fn operations(
             return Ok(RequestOp::delete(key));
         }
         let text = serde_json::to_vec(&Versioned { revision, value: record });
-        let text = text.map_err(|fault| StoreError::TooLarge(format!("a record cannot be written: {fault}")))?;
+        let text =
+            text.map_err(|fault| StoreError::TooLarge(format!("a record cannot be written: {fault}")))?;
         Ok(RequestOp::put(key, pack(text)?, 0))
     };
     last.into_iter().map(operation).collect()
@@ -223,7 +224,10 @@ mod tests {
             Commit { revision: 2, records: vec![service(false)] },
             Commit { revision: 3, records: vec![service(true)] },
         ];
-        assert_eq!(operations(&keys, &commits[..2], Ok).unwrap(), [RequestOp::delete("/p/records/services/orders")]);
+        assert_eq!(
+            operations(&keys, &commits[..2], Ok).unwrap(),
+            [RequestOp::delete("/p/records/services/orders")]
+        );
         assert_eq!(operations(&keys, &commits, Ok).unwrap().len(), 1);
         let mut records = BTreeMap::new();
         fold(&keys, &mut records, &commits);
