@@ -1,4 +1,5 @@
-//! Every shell block of the page about revisions, run as it stands there, in order; what it says of an output holds.
+//! Every shell block of the pages about revisions and replicas, run as it stands there, in order; what it says of an
+//! output holds.
 
 use crate::{PORTREEVE, Scene, command, told};
 
@@ -8,15 +9,20 @@ fn fenced<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
-async fn every_command_does_what_the_page_says() {
-    let page = include_str!("../../docs/revisions.md");
+async fn every_command_does_what_the_pages_say() {
+    is_true(include_str!("../../docs/revisions.md"), 5).await;
+    is_true(include_str!("../../docs/replicas.md"), 1).await;
+}
+
+async fn is_true(page: &str, least: usize) {
     let scene = Scene::begin().await;
     for text in fenced(page, "yaml") {
-        let name = text.lines().next().unwrap().trim_start_matches("# ");
-        scene.write(name, text);
+        if let Some(name) = text.lines().next().unwrap().strip_prefix("# ") {
+            scene.write(name, text);
+        }
     }
     let blocks = fenced(page, "sh");
-    assert!(blocks.len() >= 5, "{}", blocks.len());
+    assert!(blocks.len() >= least, "{}", blocks.len());
     for block in blocks {
         let script = format!("set -e\nportreeve() {{ {PORTREEVE} \"$@\" 2>&1; }}\n{block}")
             .replace("curl ", "curl --silent --show-error ")

@@ -18,6 +18,9 @@ use crate::state::State as ControlState;
 /// The longest wait for acknowledgements.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// How long this replica gets to see what another one has written.
+const CATCH_UP_WITHIN: Duration = Duration::from_millis(500);
+
 /// `?timeout=2s`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +70,10 @@ pub(super) async fn acknowledged(
     Path(revision): Path<Revision>,
     Query(patience): Query<Patience>,
 ) -> Result<Response, Problem> {
+    if state.is_shared() {
+        // It may have been made at another replica a moment ago.
+        let _ = tokio::time::timeout(CATCH_UP_WITHIN, state.publisher().reached(revision)).await;
+    }
     let newest = state.publisher().revision();
     if revision > newest {
         return Err(Problem::missing(format!("there is no revision {revision} yet; the newest is {newest}")));

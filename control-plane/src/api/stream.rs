@@ -206,7 +206,9 @@ async fn write(
     held: Revision,
     pieces: mpsc::Sender<Bytes>,
 ) -> &'static str {
-    let _ = tokio::time::timeout(CATCH_UP_WITHIN, state.publisher().reached(held)).await;
+    if state.is_shared() {
+        let _ = tokio::time::timeout(CATCH_UP_WITHIN, state.publisher().reached(held)).await;
+    }
     loop {
         let sending = tokio::select! {
             sending = watcher.next(state.publisher(), |take| state.read(take)) => sending,

@@ -122,6 +122,11 @@ impl State {
         look(&self.shared.model.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether there may be other control planes with the same store.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.replicas().is_shared()
+    }
+
     pub(crate) fn publisher(&self) -> &Publisher {
         &self.shared.publisher
     }

@@ -208,7 +208,9 @@ impl Conversation {
         if let Some(instance) = &self.registered {
             write_to(&out, &NodeMessage::Register(instance.clone())).await?;
         }
-        let answer = self.client.open(request).await.map_err(|error| error.to_string())?;
+        let answer = tokio::time::timeout(SILENCE, self.client.open(request)).await;
+        let answer = answer.map_err(|_| format!("the control plane has been silent for {SILENCE:?}"))?;
+        let answer = answer.map_err(|error| error.to_string())?;
         match answer.status() {
             StatusCode::OK => {
                 Ok(Stream { out, answer: answer.into_body(), read: BytesMut::new(), searched: 0 })
