@@ -200,7 +200,10 @@ mod tests {
         for at in 10..text.len() {
             let mut changed = text.clone();
             changed[at] ^= 0x10;
-            assert!(decode(&changed, Path::new("x")).is_err(), "{at}");
+            // Bits that only fill up a byte say nothing.
+            if let Ok(read) = decode(&changed, Path::new("x")) {
+                assert_eq!((read.revision, read.services), (7, contents().services), "{at}");
+            }
         }
         assert!(decode(b"SQLite format 3\0", Path::new("x")).is_err());
     }

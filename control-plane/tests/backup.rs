@@ -30,7 +30,9 @@ async fn seen(plane: &Plane) -> Vec<Value> {
     }
     let mut instances = plane.get("/v1/instances").await.json();
     for instance in instances["instances"].as_array_mut().unwrap() {
-        instance.as_object_mut().unwrap().remove("lease_left_ms");
+        for passing in ["lease_left_ms", "silent_ms"] {
+            instance.as_object_mut().unwrap().remove(passing);
+        }
     }
     seen.push(instances);
     seen

@@ -174,6 +174,9 @@ pub enum StoreError {
     /// What keeps the data cannot be reached.
     #[error("the store cannot be reached ({0}); it is tried again by itself")]
     Away(String),
+    /// What keeps the data says no, and will say so again.
+    #[error("the store refuses what is asked of it ({0}); check `store`")]
+    Refused(String),
     /// A single record, or a change as a whole, is larger than the store takes.
     #[error("{0}; nothing was changed")]
     TooLarge(String),

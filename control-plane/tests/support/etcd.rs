@@ -1,5 +1,5 @@
 //! A real etcd with one member, in a folder and on ports of its own.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -17,25 +17,32 @@ pub(crate) struct Etcd {
     clients: SocketAddr,
     peers: SocketAddr,
     child: Option<Child>,
+    more: Vec<String>,
 }
 
 impl Etcd {
     /// Starts one; `None`, and aloud, where there is no `etcd` to start.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// As [`Etcd::start`], with more of etcd's own arguments. With certificates among them it speaks TLS.
+    pub(crate) fn start_with(more: &[&str]) -> Option<Self> {
         if Command::new("etcd").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err()
         {
             eprintln!("SKIPPED: there is no `etcd` on this machine (Debian: apt-get install etcd-server)");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        let mut etcd = Self { folder, clients: free(), peers: free(), child: None };
+        let more = more.iter().map(|argument| (*argument).to_owned()).collect();
+        let mut etcd = Self { folder, clients: free(), peers: free(), child: None, more };
         etcd.resume();
         Some(etcd)
     }
 
     /// Starts it (again) on what it has on disk.
     pub(crate) fn resume(&mut self) {
-        let (clients, peers) = (format!("http://{}", self.clients), format!("http://{}", self.peers));
+        let (clients, peers) = (self.endpoint(), format!("http://{}", self.peers));
         let command = Command::new("etcd")
             .arg("--data-dir")
             .arg(self.folder.path())
@@ -43,6 +50,7 @@ impl Etcd {
             .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers])
             .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
             .args(["--heartbeat-interval", "250", "--election-timeout", "1500"])
+            .args(&self.more)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
@@ -67,8 +75,13 @@ impl Etcd {
         self.ask("/v3/kv/compaction", json!({"revision": revision, "physical": true})).await;
     }
 
+    pub(crate) fn endpoint(&self) -> String {
+        let scheme = if self.more.iter().any(|argument| argument == "--cert-file") { "https" } else { "http" };
+        format!("{scheme}://{}", self.clients)
+    }
+
     /// Asks over etcd's JSON gateway.
-    async fn ask(&self, path: &str, body: Value) -> Value {
+    pub(crate) async fn ask(&self, path: &str, body: Value) -> Value {
         let request = http::Request::post(path).header("host", self.clients.to_string());
         let answer = send_to(self.clients, request.body(body.to_string().into()).unwrap()).await.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -77,7 +90,7 @@ impl Etcd {
 
     pub(crate) fn store(&self) -> StoreConfig {
         StoreConfig::Etcd(EtcdConfig {
-            endpoints: vec![format!("http://{}", self.clients)],
+            endpoints: vec![self.endpoint()],
             prefix: "/portreeve/".to_owned(),
             user: None,
             tls: None,

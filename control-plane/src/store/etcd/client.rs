@@ -228,7 +228,7 @@ fn told(fault: &dyn std::error::Error) -> String {
 }
 
 fn member(url: &str, tls: Option<&ClientTlsConfig>) -> Result<Endpoint, StoreError> {
-    let unusable = |fault: tonic::transport::Error| StoreError::Away(format!("{url}: {}", told(&fault)));
+    let unusable = |fault: tonic::transport::Error| StoreError::Refused(format!("{url}: {}", told(&fault)));
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(unusable)?;
     let endpoint = endpoint
         .connect_timeout(CONNECT_LIMIT)
@@ -251,5 +251,5 @@ fn tls(config: &EtcdTls) -> Result<ClientTlsConfig, StoreError> {
 
 fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     fs::read(path)
-        .map_err(|fault: io::Error| StoreError::Away(format!("{} cannot be read: {fault}", path.display())))
+        .map_err(|fault: io::Error| StoreError::Refused(format!("{} cannot be read: {fault}", path.display())))
 }

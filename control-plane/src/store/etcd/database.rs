@@ -261,6 +261,7 @@ pub(super) fn store_fault(fault: CallFault) -> StoreError {
     match fault {
         CallFault::Full => StoreError::Full("etcd".into()),
         CallFault::Refused(problem) if problem.contains("too large") => StoreError::TooLarge(problem),
+        CallFault::Refused(problem) => StoreError::Refused(problem),
         other => StoreError::Away(other.to_string()),
     }
 }
