@@ -43,7 +43,10 @@ fn sizes() {
     }
     for text in ["", "64", "MiB", "-1B", "1XB", "NaNB", "infB", "é", "1 2B", "1e400B", "16EiB"] {
         let problem = text.parse::<ByteSize>().expect_err(text);
-        assert!(["write", "is not a size", "more than"].iter().any(|part| problem.contains(part)), "{problem}");
+        assert!(
+            ["write", "is not a size", "more than"].iter().any(|part| problem.contains(part)),
+            "{problem}"
+        );
     }
 }
 

@@ -13,10 +13,7 @@ use support::{Plane, route};
 
 async fn document(plane: &Plane) -> Value {
     let answer = plane.get("/v1/openapi.json").await;
-    assert_eq!(
-        (answer.status, answer.headers["content-type"].to_str().unwrap()),
-        (200, "application/json")
-    );
+    assert_eq!((answer.status, answer.headers["content-type"].to_str().unwrap()), (200, "application/json"));
     answer.json()
 }
 
