@@ -71,7 +71,8 @@ async fn certificates_are_shown_and_verified() {
     let (own, other) = (certificates(folder.path(), "own"), certificates(folder.path(), "other"));
     let [authority, certificate, key] =
         [&own.authority, &own.certificate, &own.key].map(|path| path.to_str().unwrap());
-    let arguments = ["--cert-file", certificate, "--key-file", key, "--client-cert-auth", "--trusted-ca-file", authority];
+    let arguments =
+        ["--cert-file", certificate, "--key-file", key, "--client-cert-auth", "--trusted-ca-file", authority];
     let Some(etcd) = Etcd::start_with(&arguments) else { return };
     let tls = |authority: &Path, shown: Option<&Certificates>| EtcdTls {
         ca_file: authority.to_owned(),

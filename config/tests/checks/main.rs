@@ -185,8 +185,16 @@ fn gateways() {
             ("control_plane: {url: 'http://:1'}", "control_plane.url", "no sound host"),
             ("control_plane: {url: 'http://c:0'}", "control_plane.url", "no sound host"),
             ("control_plane: {url: 'http://c', node: a/b}", "control_plane.node", "not a name for a node"),
-            ("control_plane: {url: 'http://c', replicas: ['http://d/x']}", "control_plane.replicas[0]", "no path"),
-            ("control_plane: {url: 'http://c', replicas: ['http://c']}", "control_plane.replicas[0]", "twice"),
+            (
+                "control_plane: {url: 'http://c', replicas: ['http://d/x']}",
+                "control_plane.replicas[0]",
+                "no path",
+            ),
+            (
+                "control_plane: {url: 'http://c', replicas: ['http://c']}",
+                "control_plane.replicas[0]",
+                "twice",
+            ),
             ("dns: {servers: [ns.example]}", "dns.servers[0]", "not the address of a name server"),
             ("dns: {servers: ['1.1.1.1:0']}", "dns.servers[0]", "port 0"),
             ("dns: {servers: [1.1.1.1, '1.1.1.1:53']}", "dns.servers[1]", "twice"),

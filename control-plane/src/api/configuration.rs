@@ -1,10 +1,12 @@
 //! `/v1/config`: layers of configuration, raw and merged.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use portreeve_config::wire::{ConfigScope, Revision};
 use portreeve_config::{Faults, check};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::body::{At, Document, Path};
@@ -13,12 +15,17 @@ use super::write::{Done, Writing};
 use crate::state::{Command, Precondition, State as ControlState};
 use crate::store::{LayerKey, Values};
 
-#[derive(Debug, Serialize)]
-struct All {
+/// What a layer is merged with; `None` removes a key.
+pub(super) type Patch = BTreeMap<String, Option<String>>;
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Layers")]
+pub(super) struct All {
     layers: Vec<Summary>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LayerSummary")]
 struct Summary {
     application: String,
     profile: String,
@@ -26,8 +33,8 @@ struct Summary {
     keys: usize,
 }
 
-#[derive(Debug, Serialize)]
-struct Layer {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Layer {
     #[serde(flatten)]
     key: LayerKey,
     values: Arc<Values>,
@@ -92,7 +99,7 @@ pub(super) async fn patch(
     precondition: Precondition,
     document: Document,
 ) -> Result<At<Done>, Problem> {
-    let patch = document.parse()?;
+    let patch: Patch = document.parse()?;
     writing.carry_out(&state, Command::PatchLayer(layer_key(key), patch, precondition)).await
 }
 

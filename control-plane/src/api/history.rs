@@ -32,6 +32,7 @@ pub(super) struct Until {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "History")]
 pub(super) struct Listed {
     /// The oldest revision that can be gone back to.
     oldest: Revision,
@@ -40,6 +41,7 @@ pub(super) struct Listed {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OneAccepted")]
 pub(super) struct One {
     entry: Accepted,
 }
@@ -55,6 +57,7 @@ struct Accepted {
     who: String,
     /// Why, where that was said.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(default)]
     message: String,
     /// What changed; in lists without its fields.
     changes: Vec<Change>,

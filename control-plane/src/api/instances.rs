@@ -10,6 +10,7 @@ use axum::extract::State;
 use http::StatusCode;
 use portreeve_config::check;
 use portreeve_config::wire::{Instance, InstanceStatus};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::body::{At, Document, Path, Query, Revised};
@@ -18,24 +19,27 @@ use crate::registry::{Age, InstanceKey, Registered};
 use crate::state::{Command, State as ControlState};
 
 /// `?service=` narrows the list.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Filter {
     service: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct All {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Instances")]
+pub(super) struct All {
     instances: Vec<Shown>,
 }
 
-#[derive(Debug, Serialize)]
-struct One {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OneInstance")]
+pub(super) struct One {
     instance: Shown,
 }
 
 /// An instance and how long it is still believed without a sign of life.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RegisteredInstance")]
 struct Shown {
     #[serde(flatten)]
     instance: Instance,
@@ -46,18 +50,19 @@ struct Shown {
     silent_ms: Option<u64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewStatus {
+pub(super) struct NewStatus {
     status: InstanceStatus,
 }
 
 /// What may be said of an instance in a body; its names are in the path and may be repeated.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Registration {
+pub(super) struct Registration {
     service: String,
     id: String,
+    #[schemars(with = "String")]
     address: SocketAddr,
     #[serde(default = "up")]
     status: InstanceStatus,

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use portreeve_config::wire::{NodeKind, Revision};
 use portreeve_config::{Fault, Period};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Context;
@@ -22,19 +23,20 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const CATCH_UP_WITHIN: Duration = Duration::from_millis(500);
 
 /// `?timeout=2s`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Patience {
     #[serde(default = "two_seconds")]
     timeout: Period,
 }
 
-#[derive(Debug, Serialize)]
-struct All {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Nodes")]
+pub(super) struct All {
     nodes: Vec<Node>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Node {
     node: String,
     kind: NodeKind,
@@ -46,7 +48,7 @@ struct Node {
     refused: Option<Refused>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Refused {
     revision: Revision,
     faults: Vec<Fault>,

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use portreeve_config::{Faults, RouteConfig, check};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::body::{At, Document, Path, shown};
@@ -14,19 +15,30 @@ use super::write::{Done, Writing};
 use crate::state::{Command, Precondition, State as ControlState};
 
 /// A set of routes as an object.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RouteSet {
+pub(super) struct RouteSet {
     routes: Vec<RouteConfig>,
 }
 
-#[derive(Debug, Serialize)]
-struct All {
+/// What all routes can be replaced with.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what is read by hand, so that faults keep their places")]
+pub(super) enum Replacement {
+    List(Vec<RouteConfig>),
+    Set(RouteSet),
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Routes")]
+pub(super) struct All {
     routes: Vec<Arc<RouteConfig>>,
 }
 
-#[derive(Debug, Serialize)]
-struct One {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Route")]
+pub(super) struct One {
     route: Arc<RouteConfig>,
 }
 

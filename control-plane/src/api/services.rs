@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use portreeve_config::wire::InstanceStatus;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::body::{At, Path};
@@ -9,12 +10,13 @@ use super::problem::Problem;
 use super::write::{Done, Writing};
 use crate::state::{Command, State as ControlState};
 
-#[derive(Debug, Serialize)]
-struct All {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Services")]
+pub(super) struct All {
     services: Vec<Service>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Service {
     name: String,
     /// All registered instances, and those of them that take requests.

@@ -41,9 +41,11 @@ pub(super) struct Parameters {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Done {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
     dry_run: bool,
     /// What changed; after a dry run with every field of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     changes: Vec<Change>,
 }
 

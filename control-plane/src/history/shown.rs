@@ -36,6 +36,7 @@ pub(crate) struct Change {
     pub(crate) change: ChangeKind,
     /// In order of their places; a value that is, or may be, a secret is shown as `***`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     pub(crate) fields: Vec<FieldChange>,
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use portreeve_config::RouteConfig;
 use portreeve_config::wire::Revision;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::history::Entry;
@@ -92,7 +93,7 @@ pub(crate) enum Record {
 pub(crate) type Values = BTreeMap<String, String>;
 
 /// Which configuration layer.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct LayerKey {
     pub(crate) application: String,
     pub(crate) profile: String,

@@ -76,7 +76,8 @@ impl Etcd {
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        let scheme = if self.more.iter().any(|argument| argument == "--cert-file") { "https" } else { "http" };
+        let scheme =
+            if self.more.iter().any(|argument| argument == "--cert-file") { "https" } else { "http" };
         format!("{scheme}://{}", self.clients)
     }
 

@@ -250,6 +250,7 @@ fn tls(config: &EtcdTls) -> Result<ClientTlsConfig, StoreError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
-    fs::read(path)
-        .map_err(|fault: io::Error| StoreError::Refused(format!("{} cannot be read: {fault}", path.display())))
+    fs::read(path).map_err(|fault: io::Error| {
+        StoreError::Refused(format!("{} cannot be read: {fault}", path.display()))
+    })
 }
