@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{EurekaConfig, RouteConfig, StoreConfig};
+use crate::{ConfigServerConfig, EurekaConfig, RouteConfig, StoreConfig};
 
 /// `kind: control-plane`: a control plane process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +27,9 @@ pub struct ControlPlaneConfig {
     /// Spans the embedded trace store keeps in memory; the oldest traces go first.
     #[serde(default = "default_trace_spans")]
     pub trace_spans: usize,
+    /// The endpoint for clients of Spring Cloud Config; absent, none is served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_server: Option<ConfigServerConfig>,
     /// A Eureka server over the same registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eureka: Option<EurekaConfig>,

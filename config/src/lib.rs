@@ -6,6 +6,7 @@
 //! (compiled routes, listeners) is that crate's own business.
 
 pub mod check;
+mod config_server;
 mod control_plane;
 mod desired_state;
 mod dns;
@@ -22,6 +23,7 @@ mod place;
 mod render;
 mod route;
 mod schema;
+mod secret;
 mod shape;
 mod sidecar;
 mod store;
@@ -33,6 +35,10 @@ mod upstream;
 pub mod wire;
 mod yaml;
 
+pub use config_server::{
+    BasicCredentials, ConfigServerConfig, ConfigSource, EncryptionConfig, FolderSource, GitSource,
+    RefreshConfig,
+};
 pub use control_plane::{ControlPlaneConfig, SeedConfig};
 pub use desired_state::{DesiredState, Layers};
 pub use dns::DnsConfig;
@@ -56,6 +62,7 @@ pub use route::{
     Rewrite, RouteCache, RouteConfig, RouteMatch,
 };
 pub use schema::schema;
+pub use secret::Secret;
 pub use sidecar::{ReadyCheck, SidecarConfig};
 pub use store::{EtcdConfig, EtcdTls, EtcdUser, StoreConfig};
 pub use units::{ByteSize, Period};

@@ -6,6 +6,7 @@
 
 mod api;
 mod backup;
+mod configuration;
 mod console;
 mod history;
 mod publisher;
@@ -25,10 +26,12 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::api::Users;
+use crate::configuration::Configuration;
 use crate::state::State;
 use crate::store::{EmbeddedStore, EtcdStore};
 
 pub use crate::backup::{BackupError, Summary, backup, keep, restore};
+pub use crate::configuration::ConfigurationError;
 pub use crate::store::StoreError;
 
 /// A control plane that can be started.
@@ -40,6 +43,7 @@ pub struct ControlPlane;
 pub struct RunningControlPlane {
     address: SocketAddr,
     eureka: Option<SocketAddr>,
+    config_server: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -61,6 +65,9 @@ pub enum StartError {
     /// The configuration is faulty; nothing was opened.
     #[error("the configuration of the control plane cannot be used: {0}")]
     Faulty(#[from] Faults),
+    /// The config server cannot open what it was told to.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
     /// What a user of HTTP Basic is known by cannot be read.
     #[error("the password of the user `{user}` cannot be read: {problem}")]
     Password {
@@ -74,18 +81,18 @@ pub enum StartError {
     Interrupted,
 }
 
+/// A listener for each protocol that is configured.
+struct Doors {
+    own: (TcpListener, SocketAddr),
+    eureka: Option<(TcpListener, SocketAddr, Users)>,
+    config_server: Option<(TcpListener, SocketAddr, Users)>,
+}
+
 impl ControlPlane {
     /// Opens the database, listens and serves on the caller's tokio runtime. On return it takes requests.
     pub async fn start(config: ControlPlaneConfig) -> Result<RunningControlPlane, StartError> {
         check::control_plane(&config).into_result(())?;
-        let (listener, address) = listen(&config.listen).await?;
-        let eureka = match &config.eureka {
-            Some(eureka) => {
-                let users = Users::read(&eureka.users, "Portreeve")?;
-                Some((eureka, users, listen(&eureka.listen).await?))
-            }
-            None => None,
-        };
+        let doors = Doors::open(&config).await?;
         let (data_dir, seed) = (config.data_dir.clone(), config.seed.clone());
         let store = config.store.clone();
         let opening = move || match store {
@@ -94,35 +101,75 @@ impl ControlPlane {
         };
         let state = tokio::task::spawn_blocking(opening).await.map_err(|_| StartError::Interrupted)??;
         let (stop, stopping) = watch::channel(false);
-        let mut served = JoinSet::new();
-        let app = api::router(state.clone(), &config, address, stopping.clone());
-        served.spawn(server::serve(listener, app, stopping.clone()));
-        let mut eureka_address = None;
-        if let Some((eureka, users, (listener, address))) = eureka {
-            let app = api::eureka(state.clone(), users, eureka, address);
-            served.spawn(server::serve(listener, app, stopping.clone()));
-            tracing::info!(%address, "Eureka clients are served");
-            eureka_address = Some(address);
-        }
+        let address = doors.own.1;
+        let eureka = doors.eureka.as_ref().map(|(_, address, _)| *address);
+        let config_server = doors.config_server.as_ref().map(|(_, address, _)| *address);
+        let mut followers = JoinSet::new();
+        let mut leaving = stopping.clone();
+        let mut served = doors.serve(&config, &state, stopping, &mut followers).await?;
+        let expiring = state.clone();
+        followers.spawn(async move {
+            // Nodes that are sent away by a stop are not gone.
+            tokio::select! {
+                () = state::expire_leases(expiring.clone()) => {}
+                () = state::expire_orphans(expiring) => {}
+                _ = leaving.wait_for(|stop| *stop) => {}
+            }
+        });
         let task = tokio::spawn(async move {
-            let mut leaving = stopping;
-            let expiry = tokio::spawn({
-                let state = state.clone();
-                // Nodes that are sent away by a stop are not gone.
-                async move {
-                    tokio::select! {
-                        () = state::expire_leases(state.clone()) => {}
-                        () = state::expire_orphans(state.clone()) => {}
-                        _ = leaving.wait_for(|stop| *stop) => {}
-                    }
-                }
-            });
             while served.join_next().await.is_some() {}
-            expiry.abort();
+            followers.shutdown().await;
             state.end().await;
         });
         tracing::info!(%address, "control plane ready");
-        Ok(RunningControlPlane { address, eureka: eureka_address, stop, task })
+        Ok(RunningControlPlane { address, eureka, config_server, stop, task })
+    }
+}
+
+impl Doors {
+    /// Reads every password and opens every listener; nothing is served yet.
+    async fn open(config: &ControlPlaneConfig) -> Result<Self, StartError> {
+        let own = listen(&config.listen).await?;
+        let (mut eureka, mut config_server) = (None, None);
+        if let Some(config) = &config.eureka {
+            let users = Users::read(&config.users, "Portreeve")?;
+            let (listener, address) = listen(&config.listen).await?;
+            eureka = Some((listener, address, users));
+        }
+        if let Some(config) = &config.config_server {
+            let users = Users::read(&config.users, "Portreeve")?;
+            let (listener, address) = listen(&config.listen).await?;
+            config_server = Some((listener, address, users));
+        }
+        Ok(Self { own, eureka, config_server })
+    }
+
+    /// Serves on each of them. What must go on beside requests joins `followers`.
+    async fn serve(
+        self,
+        config: &ControlPlaneConfig,
+        state: &State,
+        stopping: watch::Receiver<bool>,
+        followers: &mut JoinSet<()>,
+    ) -> Result<JoinSet<()>, StartError> {
+        let mut served = JoinSet::new();
+        if let (Some(config), Some((listener, address, users))) = (&config.config_server, self.config_server)
+        {
+            let configuration = Configuration::open(config, state.clone()).await?;
+            let app = api::config_server::router(configuration.clone(), users, config, address);
+            served.spawn(server::serve(listener, app, stopping.clone()));
+            followers.spawn(configuration.follow());
+            tracing::info!(%address, "clients of Spring Cloud Config are served");
+        }
+        if let (Some(config), Some((listener, address, users))) = (&config.eureka, self.eureka) {
+            let app = api::eureka(state.clone(), users, config, address);
+            served.spawn(server::serve(listener, app, stopping.clone()));
+            tracing::info!(%address, "Eureka clients are served");
+        }
+        let (listener, address) = self.own;
+        let app = api::router(state.clone(), config, address, stopping.clone());
+        served.spawn(server::serve(listener, app, stopping));
+        Ok(served)
     }
 }
 
@@ -130,6 +177,11 @@ impl RunningControlPlane {
     /// The address it listens on; the real port where port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of the config server, where one is configured.
+    pub fn config_server_address(&self) -> Option<SocketAddr> {
+        self.config_server
     }
 
     /// The address of its Eureka server; `None` where it is none.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use portreeve::config::parse_document;
+use portreeve::config::{ConfigServerConfig, Secret, parse_document};
 use portreeve::{ControlPlane, ControlPlaneConfig, Document};
 use portreeve_control_plane::StartError;
 
@@ -30,7 +30,8 @@ pub(crate) struct Arguments {
     /// Keep the database here instead of where the file says.
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// Be a Eureka server too, at its usual address (127.0.0.1:8761) unless the file gives another.
+    /// Be a Eureka server and a Spring Cloud Config server too, at their usual addresses (127.0.0.1:8761 and
+    /// 127.0.0.1:8888) unless the file gives others. A key in `ENCRYPT_KEY` opens encrypted configuration.
     #[arg(long)]
     spring: bool,
     /// Write the address in use to this file as JSON, once requests are served.
@@ -57,8 +58,16 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
     }
     if arguments.spring {
         config.eureka.get_or_insert_default();
+        config.config_server.get_or_insert_with(config_server);
     }
     block_on(serve(config, arguments))
+}
+
+/// A config server as Spring's own starts without a file.
+fn config_server() -> ConfigServerConfig {
+    let mut config = ConfigServerConfig::default();
+    config.encryption.key = std::env::var("ENCRYPT_KEY").ok().filter(|key| !key.is_empty()).map(Secret::new);
+    config
 }
 
 async fn serve(config: ControlPlaneConfig, arguments: Arguments) -> Outcome {
@@ -69,6 +78,9 @@ async fn serve(config: ControlPlaneConfig, arguments: Arguments) -> Outcome {
     let mut addresses = serde_json::json!({"listen": running.address().to_string()});
     if let Some(eureka) = running.eureka_address() {
         addresses["eureka"] = eureka.to_string().into();
+    }
+    if let Some(config_server) = running.config_server_address() {
+        addresses["config_server"] = config_server.to_string().into();
     }
     tell_addresses(arguments.address_file.as_deref(), &addresses)?;
     asked_to_stop().await?;

@@ -3,6 +3,7 @@
 
 mod address;
 mod auth;
+mod config_server;
 mod eureka;
 mod gateway;
 mod headers;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{address, eureka, names, process, routes, store};
+use super::{address, config_server, eureka, names, process, routes, store};
 use crate::{ControlPlaneConfig, DesiredState, Fault, Faults, Layers, SeedConfig};
 
 /// Without `references` no route is blamed for naming a service that is not there.
@@ -12,6 +12,7 @@ pub(super) fn faults(config: &ControlPlaneConfig, references: bool) -> Faults {
     faults.add("data_dir", process::folder(&config.data_dir));
     faults.add("store", store::faults(&config.store));
     faults.add("seed", seed(&config.seed, references));
+    faults.add("config_server", config.config_server.iter().flat_map(config_server::faults));
     if let Some(config) = &config.eureka {
         faults.add("eureka", eureka::faults(config));
     }
@@ -26,6 +27,8 @@ pub(super) fn faults(config: &ControlPlaneConfig, references: bool) -> Faults {
 fn clashes(config: &ControlPlaneConfig) -> Vec<Fault> {
     let mut listeners = vec![("listen", config.listen.as_str())];
     listeners.extend(config.eureka.as_ref().map(|eureka| ("eureka.listen", eureka.listen.as_str())));
+    let config_server = config.config_server.as_ref();
+    listeners.extend(config_server.map(|server| ("config_server.listen", server.listen.as_str())));
     address::clashes(&listeners)
 }
 

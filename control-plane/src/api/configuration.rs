@@ -75,7 +75,8 @@ pub(super) async fn merged(
     faults.add("profile", check::profile_name(&key.profile));
     faults.into_result(()).map_err(Problem::faulty)?;
     let scope = ConfigScope { application: key.application.clone(), profile: key.profile.clone() };
-    let (revision, values) = state.read(|model| (model.revision, model.catalog.merged(&scope)));
+    let (revision, values) =
+        state.read(|model| (model.revision, model.standing.sealed(&scope, &model.catalog.layers)));
     Ok(At::new(revision, Layer { key, values: Arc::new(values) }))
 }
 

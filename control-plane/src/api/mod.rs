@@ -3,6 +3,7 @@
 mod backup;
 mod basic;
 mod body;
+pub(crate) mod config_server;
 mod configuration;
 mod desired_state;
 mod eureka;
@@ -116,7 +117,7 @@ pub(crate) fn router(
 }
 
 /// At most `most` of these requests at one time, each within its time.
-fn limited(routes: Router<Context>, most: usize) -> Router<Context> {
+fn limited<S: Clone + Send + Sync + 'static>(routes: Router<S>, most: usize) -> Router<S> {
     let limits = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(overloaded))
         .layer(LoadShedLayer::new())

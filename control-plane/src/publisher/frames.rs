@@ -60,6 +60,16 @@ impl<'a> ChangeFrames<'a> {
         Self { commit, model, touches_config, gateway: None, sidecar: None, scopes: HashMap::new() }
     }
 
+    /// Lines about configuration only, for a change that no record tells of.
+    pub(super) fn of_config(commit: &'a Commit, model: &'a Model) -> Self {
+        Self { touches_config: true, ..Self::new(commit, model) }
+    }
+
+    /// Whether configuration may differ after this commit.
+    pub(super) fn touches_config(&self) -> bool {
+        self.touches_config
+    }
+
     /// The line for a gateway.
     pub(super) fn gateway(&mut self) -> Bytes {
         let (commit, kind) = (self.commit, NodeKind::Gateway);
@@ -68,24 +78,31 @@ impl<'a> ChangeFrames<'a> {
 
     /// The line for a sidecar of `scope` that was told `told` last; `told` follows what this line says.
     pub(super) fn sidecar(&mut self, scope: Option<&ConfigScope>, told: &mut Arc<Values>) -> Bytes {
-        if let Some(scope) = scope.filter(|_| self.touches_config) {
-            let (commit, model) = (self.commit, self.model);
-            let (merged, line) = self
-                .scopes
-                .entry((scope.application.clone(), scope.profile.clone()))
-                .or_insert_with(|| (Arc::new(model.catalog.merged(scope)), None));
-            if merged != told {
-                *told = merged.clone();
-                let line = line.get_or_insert_with(|| {
-                    let mut events = events(commit, NodeKind::Sidecar);
-                    events.push(Event::Config((**merged).clone()));
-                    change(commit.revision, events)
-                });
-                return line.clone();
-            }
+        if let Some(line) = self.config(scope, told) {
+            return line;
         }
         let commit = self.commit;
         self.sidecar.get_or_insert_with(|| change(commit.revision, events(commit, NodeKind::Sidecar))).clone()
+    }
+
+    /// As [`ChangeFrames::sidecar`], and nothing where its configuration is what it was told last.
+    pub(super) fn config(&mut self, scope: Option<&ConfigScope>, told: &mut Arc<Values>) -> Option<Bytes> {
+        let scope = scope.filter(|_| self.touches_config)?;
+        let (commit, model) = (self.commit, self.model);
+        let (merged, line) = self
+            .scopes
+            .entry((scope.application.clone(), scope.profile.clone()))
+            .or_insert_with(|| (Arc::new(model.merged(scope)), None));
+        if merged == told {
+            return None;
+        }
+        *told = merged.clone();
+        let line = line.get_or_insert_with(|| {
+            let mut events = events(commit, NodeKind::Sidecar);
+            events.push(Event::Config((**merged).clone()));
+            change(commit.revision, events)
+        });
+        Some(line.clone())
     }
 }
 

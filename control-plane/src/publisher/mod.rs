@@ -36,6 +36,8 @@ pub(crate) struct Publisher {
     /// Wakes those who wait for acknowledgements.
     followed: Notify,
     snapshots: Mutex<Vec<(NodeKind, Revision, Bytes)>>,
+    /// Wakes the one who tells applications of changes to the built-in configuration.
+    layers_changed: Notify,
 }
 
 /// Who is at the other end of a stream.
@@ -141,6 +143,9 @@ impl Publisher {
         let watchers = self.lock();
         for commit in commits {
             let mut frames = ChangeFrames::new(commit, model);
+            if frames.touches_config() {
+                self.layers_changed.notify_one();
+            }
             for watcher in watchers.values() {
                 let line = match watcher.peer.kind {
                     NodeKind::Gateway => frames.gateway(),
@@ -157,6 +162,7 @@ impl Publisher {
         self.revision.store(model.revision, Ordering::Release);
         self.published.notify_waiters();
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.layers_changed.notify_one();
         self.lock().values().for_each(|watcher| watcher.queue.ask_for_snapshot());
     }
 
@@ -171,6 +177,24 @@ impl Publisher {
             }
             published.await;
         }
+    }
+
+    /// Tells sidecars whose configuration is another one now that a source beside the store changed. There is no
+    /// revision of that: the line carries the newest there is. Called with the model locked for writing.
+    pub(crate) fn publish_config(&self, model: &Model) {
+        let commit = Commit { revision: model.revision, records: Vec::new() };
+        let mut frames = ChangeFrames::of_config(&commit, model);
+        for watcher in self.lock().values().filter(|watcher| watcher.peer.kind == NodeKind::Sidecar) {
+            let mut told = watcher.told();
+            if let Some(line) = frames.config(watcher.peer.scope.as_ref(), &mut told) {
+                watcher.queue.push_change(line);
+            }
+        }
+    }
+
+    /// Notified after each change to the built-in configuration.
+    pub(crate) fn layers_changed(&self) -> &Notify {
+        &self.layers_changed
     }
 
     /// The watcher acknowledges everything up to `revision`.
@@ -212,7 +236,7 @@ impl Publisher {
     fn snapshot(&self, watcher: &Watcher, model: &Model) -> [Bytes; 2] {
         let kind = watcher.peer.kind;
         watcher.queue.begin_snapshot();
-        let config = watcher.peer.scope.as_ref().map(|scope| model.catalog.merged(scope)).unwrap_or_default();
+        let config = watcher.peer.scope.as_ref().map(|scope| model.merged(scope)).unwrap_or_default();
         let tail = frames::snapshot_tail(&config);
         *watcher.told() = Arc::new(config);
         let mut snapshots = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);

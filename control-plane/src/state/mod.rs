@@ -20,6 +20,7 @@ use portreeve_config::SeedConfig;
 use portreeve_config::wire::Revision;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::configuration::Standing;
 use crate::history::Author;
 use crate::publisher::{Publisher, Watcher};
 use crate::registry::{Age, InstanceKey, Leases};
@@ -125,6 +126,13 @@ impl State {
     /// Whether there may be other control planes with the same store.
     pub(crate) fn is_shared(&self) -> bool {
         self.shared.replicas().is_shared()
+    }
+
+    /// Puts sources of configuration in force and tells sidecars what that changes for them.
+    pub(crate) fn stand(&self, standing: Standing) {
+        let mut model = self.shared.model.write().unwrap_or_else(PoisonError::into_inner);
+        model.standing = Arc::new(standing);
+        self.shared.publisher.publish_config(&model);
     }
 
     pub(crate) fn publisher(&self) -> &Publisher {

@@ -8,13 +8,10 @@ use jiff::Timestamp;
 use portreeve_config::RouteConfig;
 use portreeve_config::wire::{ConfigScope, Revision};
 
+use crate::configuration::Standing;
 use crate::history::History;
 use crate::registry::{InstanceKey, Registered, Registry};
 use crate::store::{Contents, LayerKey, Record, Values, Versioned};
-
-/// The application whose layers everyone gets, and the profile that always applies.
-const EVERYONE: &str = "application";
-const ALWAYS: &str = "default";
 
 /// Everything that nodes and API clients can see.
 #[derive(Debug, Default)]
@@ -22,6 +19,8 @@ pub(crate) struct Model {
     pub(crate) revision: Revision,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) registry: Registry,
+    /// Where configuration comes from, the built-in store among it.
+    pub(crate) standing: Arc<Standing>,
 }
 
 /// Routes, services and configuration: few and small, so a group of writes works on its own cheap copy.
@@ -50,7 +49,12 @@ impl Model {
             history: History::new(contents.history),
         };
         let registry = Registry::restore(contents.instances, contents.revision, now());
-        Self { revision: contents.revision, catalog: Arc::new(catalog), registry }
+        Self { revision: contents.revision, catalog: Arc::new(catalog), registry, standing: Arc::default() }
+    }
+
+    /// The configuration that a sidecar of `scope` gets.
+    pub(crate) fn merged(&self, scope: &ConfigScope) -> Values {
+        self.standing.merged(scope, &self.catalog.layers)
     }
 
     /// Everything, as a store would hold it.
@@ -113,62 +117,5 @@ impl Catalog {
             let layers = self.layers.values().map(|layer| layer.revision);
             layers.chain([self.routes_revision]).max().unwrap_or_default()
         })
-    }
-
-    /// The configuration of `scope`, its layers merged. Weakest first, as Spring's config server has it: what
-    /// is everyone's, what is the application's, then the same two for the profile.
-    pub(crate) fn merged(&self, scope: &ConfigScope) -> Values {
-        let mut merged = Values::new();
-        for (application, profile) in [
-            (EVERYONE, ALWAYS),
-            (&scope.application, ALWAYS),
-            (EVERYONE, &scope.profile),
-            (&scope.application, &scope.profile),
-        ] {
-            let key = LayerKey { application: application.to_owned(), profile: profile.to_owned() };
-            if let Some(layer) = self.layers.get(&key) {
-                merged.extend(layer.value.iter().map(|(key, value)| (key.clone(), value.clone())));
-            }
-        }
-        merged
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-    use super::*;
-
-    fn catalog(layers: &[(&str, &str, &str)]) -> Catalog {
-        let mut catalog = Catalog::default();
-        for (application, profile, value) in layers {
-            let key = LayerKey { application: (*application).to_owned(), profile: (*profile).to_owned() };
-            let values = Values::from([("who".to_owned(), (*value).to_owned())]);
-            catalog.apply(&Record::Layer { key, value: Some(Arc::new(values)) }, 1);
-        }
-        catalog
-    }
-
-    fn who(layers: &[(&str, &str, &str)], application: &str, profile: &str) -> Option<String> {
-        let scope = ConfigScope { application: application.to_owned(), profile: profile.to_owned() };
-        catalog(layers).merged(&scope).remove("who")
-    }
-
-    #[test]
-    fn a_stronger_layer_lies_over_a_weaker_one() {
-        let all = [
-            ("orders", "prod", "application and profile"),
-            ("application", "prod", "profile"),
-            ("orders", "default", "application"),
-            ("application", "default", "everyone"),
-        ];
-        for (index, (_, _, expected)) in all.iter().enumerate() {
-            assert_eq!(who(&all[index..], "orders", "prod").as_deref(), Some(*expected));
-        }
-        assert_eq!(who(&all, "orders", "default").as_deref(), Some("application"));
-        assert_eq!(who(&all, "users", "default").as_deref(), Some("everyone"));
-        assert_eq!(who(&all, "users", "prod").as_deref(), Some("profile"));
-        assert_eq!(who(&all[..1], "orders", "test"), None);
     }
 }

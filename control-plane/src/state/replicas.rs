@@ -164,7 +164,7 @@ impl Shared {
     fn replace(&self, contents: Contents) {
         tracing::info!(revision = contents.revision, "everything was loaded anew from the store");
         let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
-        let fresh = Model::restore(contents);
+        let fresh = Model { standing: model.standing.clone(), ..Model::restore(contents) };
         let (mut leases, mut replicas) = (self.leases(), self.replicas());
         for key in model.registry.all().map(|instance| instance.key()) {
             if fresh.registry.get(&key).is_none() {

@@ -49,6 +49,7 @@ pub(crate) fn config(data_dir: &Path) -> ControlPlaneConfig {
         store: StoreConfig::default(),
         seed: SeedConfig::default(),
         trace_spans: 1_000,
+        config_server: None,
         eureka: None,
     }
 }
@@ -67,7 +68,11 @@ impl Plane {
     }
 
     pub(crate) async fn send(&self, request: http::Request<Bytes>) -> Answer {
-        send_to(self.running.address(), request).await.unwrap()
+        Self::send_to(self.running.address(), request).await
+    }
+
+    pub(crate) async fn send_to(address: SocketAddr, request: http::Request<Bytes>) -> Answer {
+        send_to(address, request).await.unwrap()
     }
 
     pub(crate) fn request(&self, method: &str, path: &str) -> http::request::Builder {
