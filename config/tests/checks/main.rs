@@ -302,7 +302,6 @@ fn control_planes() {
             ("listen: 7070", "listen", "127.0.0.1:7070"),
             ("data_dir: ''", "data_dir", "empty"),
             ("trace_spans: 0", "trace_spans", "1 to"),
-            ("store: etcdd", "store", "did you mean `etcd`?"),
             ("store: {etcd: {endpoints: []}}", "store.etcd.endpoints", "no endpoint"),
             ("store: {etcd: {endpoints: [etcd]}}", "store.etcd.endpoints[0]", "begins with `http://`"),
             ("store: {etcd: {endpoints: ['http://e/v3']}}", "store.etcd.endpoints[0]", "no path"),
