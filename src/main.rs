@@ -44,6 +44,14 @@ enum Command {
     ControlPlane(commands::control_plane::Arguments),
     /// Say everything that is wrong with configuration files. Exits with 0 when nothing is, else with 78.
     Check(commands::check::Arguments),
+    /// Check, compare, apply, list and roll back what a control plane has in force.
+    Config(Box<commands::config::Arguments>),
+    /// List the services that a control plane knows.
+    Services(commands::registry::Services),
+    /// List registered instances and how old their last sign of life is.
+    Instances(commands::registry::Instances),
+    /// List connected gateways and sidecars and how far each has followed.
+    Nodes(commands::registry::Nodes),
     /// Print the JSON Schema of a kind of configuration file.
     Schema(commands::schema::Arguments),
     /// Run everything at once: control plane, gateway, and a shop of six services, each behind its sidecar.
@@ -69,6 +77,10 @@ fn main() -> ExitCode {
         Command::Sidecar(arguments) => commands::sidecar::run(*arguments),
         Command::ControlPlane(arguments) => commands::control_plane::run(arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
+        Command::Config(arguments) => commands::config::run(*arguments),
+        Command::Services(arguments) => commands::registry::services(arguments),
+        Command::Instances(arguments) => commands::registry::instances(arguments),
+        Command::Nodes(arguments) => commands::registry::nodes(arguments),
         Command::Schema(arguments) => commands::schema::run(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => commands::demo::run(arguments),

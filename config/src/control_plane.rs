@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigServerConfig, EurekaConfig, RouteConfig};
+use crate::{ConfigServerConfig, EurekaConfig, RouteConfig, StoreConfig};
 
 /// `kind: control-plane`: a control plane process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +18,9 @@ pub struct ControlPlaneConfig {
     /// The folder of its database.
     #[serde(default = "default_data_dir")]
     pub data_dir: PathBuf,
+    /// Where its data is kept: `embedded`, in `data_dir`, or `etcd`, for several control planes together.
+    #[serde(default, skip_serializing_if = "StoreConfig::is_default")]
+    pub store: StoreConfig,
     /// What an empty database is filled with on the first start; ignored afterwards.
     #[serde(default)]
     pub seed: SeedConfig,

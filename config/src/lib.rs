@@ -8,6 +8,7 @@
 pub mod check;
 mod config_server;
 mod control_plane;
+mod desired_state;
 mod dns;
 mod eureka;
 mod fault;
@@ -25,6 +26,7 @@ mod schema;
 mod secret;
 mod shape;
 mod sidecar;
+mod store;
 mod substitute;
 mod suggest;
 mod tree;
@@ -38,6 +40,7 @@ pub use config_server::{
     RefreshConfig,
 };
 pub use control_plane::{ControlPlaneConfig, SeedConfig};
+pub use desired_state::{DesiredState, Layers};
 pub use dns::DnsConfig;
 pub use eureka::{BasicUser, EurekaConfig};
 pub use fault::{Fault, Faults};
@@ -61,5 +64,6 @@ pub use route::{
 pub use schema::schema;
 pub use secret::Secret;
 pub use sidecar::{ReadyCheck, SidecarConfig};
+pub use store::{EtcdConfig, EtcdTls, EtcdUser, StoreConfig};
 pub use units::{ByteSize, Period};
 pub use upstream::{ProxyVersion, ServiceConfig, UpstreamProtocol, UpstreamTls};

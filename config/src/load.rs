@@ -11,7 +11,7 @@ use crate::mend::{MOST_FAULTS, read};
 use crate::render::Content;
 use crate::substitute::{self, Environment};
 use crate::tree::{Entry, Found, Node, Position, Spotted, State, Value};
-use crate::{ControlPlaneConfig, Fault, Faults, GatewayConfig, PlacedFault, SidecarConfig};
+use crate::{ControlPlaneConfig, DesiredState, Fault, Faults, GatewayConfig, PlacedFault, SidecarConfig};
 use crate::{check, suggest, yaml};
 
 /// The largest file that is read.
@@ -26,6 +26,8 @@ pub enum Document {
     Sidecar(Box<SidecarConfig>),
     /// `kind: control-plane`
     ControlPlane(Box<ControlPlaneConfig>),
+    /// `kind: desired-state`
+    DesiredState(Box<DesiredState>),
 }
 
 /// What a document says it is.
@@ -37,18 +39,21 @@ pub enum Kind {
     Sidecar,
     /// `kind: control-plane`
     ControlPlane,
+    /// `kind: desired-state`
+    DesiredState,
 }
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Kind; 3] = [Kind::Gateway, Kind::Sidecar, Kind::ControlPlane];
+    pub const ALL: [Kind; 4] = [Kind::Gateway, Kind::Sidecar, Kind::ControlPlane, Kind::DesiredState];
 
-    /// The word in the document: `gateway`, `sidecar` or `control-plane`.
+    /// The word in the document: `gateway`, `sidecar`, `control-plane` or `desired-state`.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Gateway => "gateway",
             Kind::Sidecar => "sidecar",
             Kind::ControlPlane => "control-plane",
+            Kind::DesiredState => "desired-state",
         }
     }
 }
@@ -58,7 +63,7 @@ impl FromStr for Kind {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Kind::ALL.into_iter().find(|kind| kind.name() == text);
-        found.ok_or_else(|| "a kind is `gateway`, `sidecar` or `control-plane`".to_owned())
+        found.ok_or_else(|| "a kind is `gateway`, `sidecar`, `control-plane` or `desired-state`".to_owned())
     }
 }
 
@@ -185,6 +190,12 @@ fn read_document(text: &str, environment: Environment<'_>) -> Result<Document, V
             };
             typed(tree, spotted, check).map(|config| Document::ControlPlane(Box::new(config)))
         }
+        Some(Kind::DesiredState) => {
+            let check = |tree: &Node, state: &DesiredState| {
+                check::desired_state_document(state, is_sound(tree, &["services"]))
+            };
+            typed(tree, spotted, check).map(|state| Document::DesiredState(Box::new(state)))
+        }
     }
 }
 
@@ -228,7 +239,7 @@ fn place(tree: &Node, fault: Fault) -> Option<Spotted> {
 
 /// Takes `kind:` out of the tree. A misspelled kind is reported and taken for the one that was meant.
 fn take_kind(tree: &mut Node, spotted: &mut Vec<Spotted>) -> Option<Kind> {
-    let hint = "begin with `kind: gateway`, `kind: sidecar` or `kind: control-plane`";
+    let hint = "begin with `kind: gateway`, `sidecar`, `control-plane` or `desired-state`";
     if !matches!(tree.value, Value::Map(_)) {
         spotted.push(tree.spot(&[], "expected a document of fields").hint(hint));
         return None;

@@ -4,7 +4,7 @@
 use schemars::schema_for;
 use serde_json::{Value, json};
 
-use crate::{ControlPlaneConfig, GatewayConfig, Kind, SidecarConfig};
+use crate::{ControlPlaneConfig, DesiredState, GatewayConfig, Kind, SidecarConfig};
 
 /// The JSON Schema (draft 2020-12) of one kind of document, `kind` included. Values with a variable
 /// (`${PORT:-80}`) are text to a schema: it knows what the loader sees after they are replaced.
@@ -13,6 +13,7 @@ pub fn schema(kind: Kind) -> Value {
         Kind::Gateway => schema_for!(GatewayConfig),
         Kind::Sidecar => schema_for!(SidecarConfig),
         Kind::ControlPlane => schema_for!(ControlPlaneConfig),
+        Kind::DesiredState => schema_for!(DesiredState),
     };
     let mut schema = schema.to_value();
     let about = "Which kind of process this document is for.";

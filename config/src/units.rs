@@ -76,9 +76,14 @@ impl FromStr for ByteSize {
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && text != "0" {
             return Err(format!("`{text}` has no unit: write `{text}B` or `{text}KiB`"));
         }
-        text.parse::<bytesize::ByteSize>()
-            .map(|size| Self(size.as_u64()))
-            .map_err(|_| format!("`{text}` is not a size such as `512B`, `16KiB` or `1MiB`"))
+        let size = text
+            .parse::<bytesize::ByteSize>()
+            .map_err(|_| format!("`{text}` is not a size such as `512B`, `16KiB` or `1MiB`"))?;
+        // What does not fit is read as the largest number that does.
+        match size.as_u64() {
+            u64::MAX => Err(format!("`{text}` is more than any size can be")),
+            bytes => Ok(Self(bytes)),
+        }
     }
 }
 

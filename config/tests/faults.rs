@@ -144,7 +144,7 @@ fn no_text_steers_the_terminal() {
 
 #[test]
 fn kinds_are_needed_and_known() {
-    let hint = "begin with `kind: gateway`, `kind: sidecar` or `kind: control-plane`";
+    let hint = "begin with `kind: gateway`, `sidecar`, `control-plane` or `desired-state`";
     assert_eq!(faults(""), [format!("1:1 expected a document of fields ({hint})")]);
     assert_eq!(faults("- a"), [format!("1:1 expected a document of fields ({hint})")]);
     assert_eq!(faults("listen: x"), [format!("1:1 the field `kind` is missing ({hint})")]);

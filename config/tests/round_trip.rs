@@ -96,11 +96,15 @@ fn documents() {
         "kind: gateway",
         "kind: sidecar\nservice: s\napp: 1.1.1.1:1\ninstance: i\nprofile: p\nready: {path: /r, timeout: 1s}",
         "kind: control-plane\nseed: {services: [s], config: {s: {default: {k: v, n: 5, e: ''}}}}",
+        "kind: desired-state",
+        "kind: desired-state\nservices: []\nroutes: []\nconfig: {}",
+        "kind: desired-state\nservices: [s]\nroutes: [{name: r, match: {path: /r}, service: s}]\nconfig: {s: {default: {k: v}}}",
     ] {
         match load_document("x", text).unwrap_or_else(|error| panic!("{error}")) {
             Document::Gateway(config) => there_and_back(&*config),
             Document::Sidecar(config) => there_and_back(&*config),
             Document::ControlPlane(config) => there_and_back(&*config),
+            Document::DesiredState(state) => there_and_back(&*state),
         }
     }
 }

@@ -5,9 +5,12 @@
 //! (`publisher`). The wire format of the stream is [`portreeve_config::wire`].
 
 mod api;
+mod backup;
 mod configuration;
 mod console;
+mod history;
 mod publisher;
+mod redaction;
 mod registry;
 mod server;
 mod state;
@@ -17,7 +20,7 @@ mod traces;
 use std::io;
 use std::net::SocketAddr;
 
-use portreeve_config::{ControlPlaneConfig, Faults, check};
+use portreeve_config::{ControlPlaneConfig, Faults, StoreConfig, check};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -25,8 +28,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::api::Users;
 use crate::configuration::Configuration;
 use crate::state::State;
-use crate::store::EmbeddedStore;
+use crate::store::{EmbeddedStore, EtcdStore};
 
+pub use crate::backup::{BackupError, Summary, backup, keep, restore};
 pub use crate::configuration::ConfigurationError;
 pub use crate::store::StoreError;
 
@@ -90,15 +94,28 @@ impl ControlPlane {
         check::control_plane(&config).into_result(())?;
         let doors = Doors::open(&config).await?;
         let (data_dir, seed) = (config.data_dir.clone(), config.seed.clone());
-        let opening = move || State::begin(EmbeddedStore::open(&data_dir)?, seed);
+        let store = config.store.clone();
+        let opening = move || match store {
+            StoreConfig::Embedded => State::begin(EmbeddedStore::open(&data_dir)?, seed),
+            StoreConfig::Etcd(etcd) => State::begin(EtcdStore::open(&etcd)?, seed),
+        };
         let state = tokio::task::spawn_blocking(opening).await.map_err(|_| StartError::Interrupted)??;
         let (stop, stopping) = watch::channel(false);
         let address = doors.own.1;
         let eureka = doors.eureka.as_ref().map(|(_, address, _)| *address);
         let config_server = doors.config_server.as_ref().map(|(_, address, _)| *address);
         let mut followers = JoinSet::new();
+        let mut leaving = stopping.clone();
         let mut served = doors.serve(&config, &state, stopping, &mut followers).await?;
-        followers.spawn(state::expire_leases(state.clone()));
+        let expiring = state.clone();
+        followers.spawn(async move {
+            // Nodes that are sent away by a stop are not gone.
+            tokio::select! {
+                () = state::expire_leases(expiring.clone()) => {}
+                () = state::expire_orphans(expiring) => {}
+                _ = leaving.wait_for(|stop| *stop) => {}
+            }
+        });
         let task = tokio::spawn(async move {
             while served.join_next().await.is_some() {}
             followers.shutdown().await;

@@ -232,7 +232,7 @@ fn session(
     events: mpsc::Sender<SessionEvent>,
 ) -> Option<Session> {
     let settings = SessionSettings {
-        url: config.control_plane.as_ref()?.url.clone(),
+        urls: config.control_plane.as_ref()?.urls().map(str::to_owned).collect(),
         node: node_name(config),
         kind: NodeKind::Gateway,
         config: None,

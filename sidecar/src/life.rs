@@ -223,16 +223,24 @@ impl Life {
     /// Waits until nobody sends requests here any more, as far as the control plane knows.
     async fn settle(&self, revision: Revision, patience: Duration) {
         let Some(link) = &self.sidecar.config.control_plane else { return };
-        let url = format!(
-            "{}/v1/revisions/{revision}/acknowledged?timeout={}ms",
-            link.url.trim_end_matches('/'),
-            patience.as_millis()
-        );
-        let asked = self.sidecar.client.get(&url, Limit { bytes: 64 * 1024, timeout: patience }).await;
-        if let Err(error) = asked
-            && patience > SETTLE_BLINDLY
-        {
-            tracing::debug!(%error, "nobody can say whether all have heard; a pause has to do");
+        let path = format!("/v1/revisions/{revision}/acknowledged?timeout={}ms", patience.as_millis());
+        // Each replica answers for the nodes on its own streams.
+        let asked = link.urls().map(|url| {
+            let url = format!("{}{path}", url.trim_end_matches('/'));
+            let client = self.sidecar.client.clone();
+            tokio::spawn(async move { client.get(&url, Limit { bytes: 64 * 1024, timeout: patience }).await })
+        });
+        let mut has_answer = false;
+        for asked in asked.collect::<Vec<_>>() {
+            match asked.await {
+                Ok(Ok(_)) => has_answer = true,
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a control plane cannot say whether all have heard")
+                }
+                Err(_) => {}
+            }
+        }
+        if !has_answer && patience > SETTLE_BLINDLY {
             sleep(SETTLE_BLINDLY).await;
         }
     }

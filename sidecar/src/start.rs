@@ -199,7 +199,7 @@ fn session(
     let session = config.control_plane.as_ref().map(|link| {
         let scope = ConfigScope { application: identity.service.clone(), profile: identity.profile.clone() };
         let settings = SessionSettings {
-            url: link.url.clone(),
+            urls: link.urls().map(str::to_owned).collect(),
             node: identity.node.clone(),
             kind: NodeKind::Sidecar,
             config: Some(scope),

@@ -7,7 +7,7 @@ use portreeve::config::{ConfigServerConfig, Secret, parse_document};
 use portreeve::{ControlPlane, ControlPlaneConfig, Document};
 use portreeve_control_plane::StartError;
 
-use super::{Failure, Outcome, asked_to_stop, block_on, load, tell_addresses, unless_forced};
+use super::{Failure, Outcome, asked_to_stop, backup, block_on, load, tell_addresses, unless_forced};
 
 const HELP: &str = "\
 Examples:
@@ -17,8 +17,10 @@ Examples:
   curl http://127.0.0.1:7070/v1/nodes";
 
 #[derive(clap::Args)]
-#[command(after_help = HELP)]
+#[command(after_help = HELP, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Option<backup::Action>,
     /// The control plane's file.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -37,7 +39,10 @@ pub(crate) struct Arguments {
     address_file: Option<PathBuf>,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Outcome {
+pub(crate) fn run(mut arguments: Arguments) -> Outcome {
+    if let Some(action) = arguments.action.take() {
+        return backup::run(action);
+    }
     let mut config: ControlPlaneConfig = match &arguments.config {
         Some(path) => load(path, "control-plane", |document| match document {
             Document::ControlPlane(config) => Some(*config),

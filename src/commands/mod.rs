@@ -1,7 +1,10 @@
 //! One file a subcommand, and what they share: how a failure ends the process, and where a process says which
 //! addresses it got.
 
+mod api;
+mod backup;
 pub(crate) mod check;
+pub(crate) mod config;
 pub(crate) mod control_plane;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
@@ -10,6 +13,8 @@ pub(crate) mod demo_service;
 pub(crate) mod exec_with_parent;
 pub(crate) mod gateway;
 pub(crate) mod logging;
+mod output;
+pub(crate) mod registry;
 pub(crate) mod schema;
 mod service_manager;
 pub(crate) mod sidecar;

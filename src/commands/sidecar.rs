@@ -29,9 +29,9 @@ pub(crate) struct Arguments {
     /// The address the service listens on.
     #[arg(long, value_name = "ADDRESS", required_unless_present = "config")]
     app: Option<String>,
-    /// The control plane, such as http://127.0.0.1:7070.
-    #[arg(long, value_name = "URL")]
-    control_plane: Option<String>,
+    /// The control plane, such as http://127.0.0.1:7070; several replicas of it with commas between them.
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    control_plane: Vec<String>,
     /// This instance's name; made from service, host name and app port when absent.
     #[arg(long, value_name = "NAME")]
     instance: Option<String>,
@@ -94,9 +94,10 @@ fn written(arguments: Arguments) -> Result<SidecarConfig, Failure> {
     put(&mut config.inbound, arguments.inbound);
     put(&mut config.outbound, arguments.outbound);
     put(&mut config.admin, arguments.admin);
-    if let Some(url) = arguments.control_plane {
+    let mut urls = arguments.control_plane.into_iter();
+    if let Some(url) = urls.next() {
         let node = config.control_plane.and_then(|link| link.node);
-        config.control_plane = Some(ControlPlaneLink { url, node });
+        config.control_plane = Some(ControlPlaneLink { url, replicas: urls.collect(), node });
     }
     config.instance = arguments.instance.or(config.instance);
     config.profile = arguments.profile.or(config.profile);

@@ -16,13 +16,14 @@ mod registry;
 mod route;
 mod seed;
 mod sidecar;
+mod store;
 mod upstream;
 
 use std::collections::BTreeSet;
 
 use crate::mend::MOST_FAULTS;
 use crate::wire::Instance;
-use crate::{ControlPlaneConfig, Fault, Faults, GatewayConfig, RouteConfig, SidecarConfig};
+use crate::{ControlPlaneConfig, DesiredState, Fault, Faults, GatewayConfig, RouteConfig, SidecarConfig};
 
 pub(crate) use address::{is_host, reachable};
 pub use names::{config_key, config_value, instance_id, node_name, profile_name, route_name, service_name};
@@ -67,6 +68,12 @@ pub fn control_plane(config: &ControlPlaneConfig) -> Faults {
     seed::faults(config, true)
 }
 
+/// Every fault of a desired state. `known` are the services that routes may point to where the state does not say
+/// which there are; `None` where they are not known. Paths start at the document (`routes[2].match.path`).
+pub fn desired_state(state: &DesiredState, known: Option<&BTreeSet<String>>) -> Faults {
+    seed::desired_state(state, known, true)
+}
+
 /// Every fault of an instance that wants to be registered. Paths start at the instance (`lease_ms`).
 pub fn instance(instance: &Instance) -> Faults {
     registry::faults(instance)
@@ -80,4 +87,9 @@ pub(crate) fn gateway_document(config: &GatewayConfig, references: bool) -> Faul
 /// As [`control_plane`]; `references` as for [`gateway_document`].
 pub(crate) fn control_plane_document(config: &ControlPlaneConfig, references: bool) -> Faults {
     seed::faults(config, references)
+}
+
+/// As [`desired_state`] with nothing known beside it; `references` as for [`gateway_document`].
+pub(crate) fn desired_state_document(state: &DesiredState, references: bool) -> Faults {
+    seed::desired_state(state, None, references)
 }

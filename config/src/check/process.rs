@@ -53,15 +53,25 @@ pub(super) fn folder(path: &Path) -> Option<Fault> {
     path.as_os_str().is_empty().then(|| Fault::new("", "this path is empty"))
 }
 
+fn control_plane_url(url: &str) -> Option<Fault> {
+    match address::url(url, &["http"]) {
+        Err(fault) => Some(fault),
+        Ok(url) if !matches!(url.path, "" | "/") => {
+            Some(Fault::new("", "the control plane's URL has no path").hint("end it after the port"))
+        }
+        Ok(_) => None,
+    }
+}
+
 pub(super) fn control_plane_link(link: &ControlPlaneLink) -> Faults {
     let mut faults = Faults::default();
-    match address::url(&link.url, &["http"]) {
-        Err(fault) => faults.add("url", [fault]),
-        Ok(url) if !matches!(url.path, "" | "/") => {
-            faults
-                .push(Fault::new("url", "the control plane's URL has no path").hint("end it after the port"));
+    faults.add("url", control_plane_url(&link.url));
+    for (index, url) in link.replicas.iter().enumerate() {
+        let place = format!("replicas[{index}]");
+        faults.add(&place, control_plane_url(url));
+        if link.urls().take(index + 1).any(|other| other == url) {
+            faults.push(Fault::new(place, "this replica is there twice").hint("take it out"));
         }
-        Ok(_) => {}
     }
     faults.add("node", link.node.as_deref().and_then(super::node_name));
     faults

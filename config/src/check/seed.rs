@@ -1,15 +1,16 @@
-//! A control plane's document: mostly what it is seeded with, by the rules its API keeps later.
+//! A control plane's document and a desired state: services, routes and configuration by the rules that the API keeps.
 
 use std::collections::BTreeSet;
 
-use super::{address, config_server, eureka, names, process, routes};
-use crate::{ControlPlaneConfig, Fault, Faults, SeedConfig};
+use super::{address, config_server, eureka, names, process, routes, store};
+use crate::{ControlPlaneConfig, DesiredState, Fault, Faults, Layers, SeedConfig};
 
 /// Without `references` no route is blamed for naming a service that is not there.
 pub(super) fn faults(config: &ControlPlaneConfig, references: bool) -> Faults {
     let mut faults = Faults::default();
     faults.add("listen", address::listener(&config.listen).err());
     faults.add("data_dir", process::folder(&config.data_dir));
+    faults.add("store", store::faults(&config.store));
     faults.add("seed", seed(&config.seed, references));
     faults.add("config_server", config.config_server.iter().flat_map(config_server::faults));
     if let Some(config) = &config.eureka {
@@ -31,18 +32,43 @@ fn clashes(config: &ControlPlaneConfig) -> Vec<Fault> {
     address::clashes(&listeners)
 }
 
+/// Without `references` no route is blamed for naming a service that is not there.
+pub(super) fn desired_state(
+    state: &DesiredState,
+    known: Option<&BTreeSet<String>>,
+    references: bool,
+) -> Faults {
+    let mut faults = Faults::default();
+    let named = state.services.as_deref().map(|names| services(names, &mut faults));
+    let known = named.as_ref().or(known).filter(|_| references);
+    faults.add("routes", routes(state.routes.as_deref().unwrap_or_default(), known));
+    faults.0.extend(state.config.iter().flat_map(layers));
+    faults
+}
+
 fn seed(seed: &SeedConfig, references: bool) -> Faults {
     let mut faults = Faults::default();
+    let known = services(&seed.services, &mut faults);
+    faults.add("routes", routes(&seed.routes, references.then_some(&known)));
+    faults.0.extend(layers(&seed.config));
+    faults
+}
+
+fn services(names: &[String], faults: &mut Faults) -> BTreeSet<String> {
     let mut services = BTreeSet::new();
-    for (index, name) in seed.services.iter().enumerate() {
+    for (index, name) in names.iter().enumerate() {
         let place = format!("services[{index}]");
         faults.add(&place, names::service_name(name));
         if !services.insert(name.clone()) {
             faults.push(Fault::new(place, format!("`{name}` is there twice")));
         }
     }
-    faults.add("routes", routes(&seed.routes, references.then_some(&services)));
-    for (application, profiles) in &seed.config {
+    services
+}
+
+fn layers(config: &Layers) -> Faults {
+    let mut faults = Faults::default();
+    for (application, profiles) in config {
         let place = format!("config.{application}");
         faults.add(&place, names::service_name(application));
         for (profile, values) in profiles {

@@ -185,6 +185,16 @@ fn gateways() {
             ("control_plane: {url: 'http://:1'}", "control_plane.url", "no sound host"),
             ("control_plane: {url: 'http://c:0'}", "control_plane.url", "no sound host"),
             ("control_plane: {url: 'http://c', node: a/b}", "control_plane.node", "not a name for a node"),
+            (
+                "control_plane: {url: 'http://c', replicas: ['http://d/x']}",
+                "control_plane.replicas[0]",
+                "no path",
+            ),
+            (
+                "control_plane: {url: 'http://c', replicas: ['http://c']}",
+                "control_plane.replicas[0]",
+                "twice",
+            ),
             ("dns: {servers: [ns.example]}", "dns.servers[0]", "not the address of a name server"),
             ("dns: {servers: ['1.1.1.1:0']}", "dns.servers[0]", "port 0"),
             ("dns: {servers: [1.1.1.1, '1.1.1.1:53']}", "dns.servers[1]", "twice"),
@@ -292,6 +302,21 @@ fn control_planes() {
             ("listen: 7070", "listen", "127.0.0.1:7070"),
             ("data_dir: ''", "data_dir", "empty"),
             ("trace_spans: 0", "trace_spans", "1 to"),
+            ("store: {etcd: {endpoints: []}}", "store.etcd.endpoints", "no endpoint"),
+            ("store: {etcd: {endpoints: [etcd]}}", "store.etcd.endpoints[0]", "begins with `http://`"),
+            ("store: {etcd: {endpoints: ['http://e/v3']}}", "store.etcd.endpoints[0]", "no path"),
+            ("store: {etcd: {endpoints: ['https://e']}}", "store.etcd.endpoints[0]", "`tls.ca_file`"),
+            ("store: {etcd: {endpoints: ['http://e'], prefix: p}}", "store.etcd.prefix", "ends with `/`"),
+            (
+                "store: {etcd: {endpoints: ['http://e'], user: {name: '', password_file: p}}}",
+                "store.etcd.user.name",
+                "empty",
+            ),
+            (
+                "store: {etcd: {endpoints: ['https://e'], tls: {ca_file: a, key_file: k}}}",
+                "store.etcd.tls.certificate_file",
+                "is not named",
+            ),
             ("seed: {services: [a, a]}", "seed.services[1]", "twice"),
             ("seed: {services: [A]}", "seed.services[0]", "is not a service name"),
             (

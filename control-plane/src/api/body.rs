@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use portreeve_config::wire::Revision;
 use portreeve_config::{Fault, Faults, check_json};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
@@ -17,7 +18,7 @@ use serde_json::{Map, Value};
 use super::problem::Problem;
 use crate::state::{Precondition, excerpt};
 
-/// The largest body of everything but spans.
+/// The largest body of everything but spans and whole desired states.
 const MAX_BODY: usize = 1024 * 1024;
 
 /// A JSON body, not looked into yet.
@@ -65,6 +66,13 @@ impl<S: Send + Sync> FromRequest<S> for Document {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        Self::read(request, MAX_BODY).await
+    }
+}
+
+impl Document {
+    /// The body of `request`, at most `limit` bytes of it.
+    pub(super) async fn read(request: Request, limit: usize) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             let detail = "send JSON with `Content-Type: application/json`";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
@@ -73,7 +81,7 @@ impl<S: Send + Sync> FromRequest<S> for Document {
             let detail = "send the body without a `Content-Encoding`";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
-        let body = read(request.into_body(), MAX_BODY).await?;
+        let body = read(request.into_body(), limit).await?;
         serde_json::from_slice::<IgnoredAny>(&body)
             .map_err(|fault| Problem::bad_request(format!("the body is not JSON: {fault}")))?;
         Ok(Self(body))
@@ -144,6 +152,10 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
         Ok(Self(path))
     }
 }
+
+/// Nothing beside the revision.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Revised {}
 
 /// An answer with the revision of what it shows, as a field and as an entity tag.
 #[derive(Debug)]

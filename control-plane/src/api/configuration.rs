@@ -1,24 +1,31 @@
 //! `/v1/config`: layers of configuration, raw and merged.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use portreeve_config::wire::{ConfigScope, Revision};
 use portreeve_config::{Faults, check};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::body::{At, Document, Path};
 use super::problem::Problem;
-use super::services::Done;
+use super::write::{Done, Writing};
 use crate::state::{Command, Precondition, State as ControlState};
 use crate::store::{LayerKey, Values};
 
-#[derive(Debug, Serialize)]
-struct All {
+/// What a layer is merged with; `None` removes a key.
+pub(super) type Patch = BTreeMap<String, Option<String>>;
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Layers")]
+pub(super) struct All {
     layers: Vec<Summary>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "LayerSummary")]
 struct Summary {
     application: String,
     profile: String,
@@ -26,8 +33,8 @@ struct Summary {
     keys: usize,
 }
 
-#[derive(Debug, Serialize)]
-struct Layer {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Layer {
     #[serde(flatten)]
     key: LayerKey,
     values: Arc<Values>,
@@ -77,35 +84,34 @@ pub(super) async fn merged(
 pub(super) async fn put(
     State(state): State<ControlState>,
     Path(key): Path<(String, String)>,
+    writing: Writing,
     precondition: Precondition,
     document: Document,
 ) -> Result<At<Done>, Problem> {
     let values = document.parse()?;
-    write(&state, Command::PutLayer(layer_key(key), values, precondition)).await
+    writing.carry_out(&state, Command::PutLayer(layer_key(key), values, precondition)).await
 }
 
 /// `PATCH /v1/config/{application}/{profile}`
 pub(super) async fn patch(
     State(state): State<ControlState>,
     Path(key): Path<(String, String)>,
+    writing: Writing,
     precondition: Precondition,
     document: Document,
 ) -> Result<At<Done>, Problem> {
-    let patch = document.parse()?;
-    write(&state, Command::PatchLayer(layer_key(key), patch, precondition)).await
+    let patch: Patch = document.parse()?;
+    writing.carry_out(&state, Command::PatchLayer(layer_key(key), patch, precondition)).await
 }
 
 /// `DELETE /v1/config/{application}/{profile}`
 pub(super) async fn remove(
     State(state): State<ControlState>,
     Path(key): Path<(String, String)>,
+    writing: Writing,
     precondition: Precondition,
 ) -> Result<At<Done>, Problem> {
-    write(&state, Command::RemoveLayer(layer_key(key), precondition)).await
-}
-
-async fn write(state: &ControlState, command: Command) -> Result<At<Done>, Problem> {
-    Ok(At::new(state.write(command).await?, Done {}))
+    writing.carry_out(&state, Command::RemoveLayer(layer_key(key), precondition)).await
 }
 
 fn layer_key((application, profile): (String, String)) -> LayerKey {

@@ -10,33 +10,36 @@ use axum::extract::State;
 use http::StatusCode;
 use portreeve_config::check;
 use portreeve_config::wire::{Instance, InstanceStatus};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::body::{At, Document, Path, Query};
+use super::body::{At, Document, Path, Query, Revised};
 use super::problem::Problem;
-use super::services::Done;
 use crate::registry::{Age, InstanceKey, Registered};
 use crate::state::{Command, State as ControlState};
 
 /// `?service=` narrows the list.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Filter {
     service: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct All {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Instances")]
+pub(super) struct All {
     instances: Vec<Shown>,
 }
 
-#[derive(Debug, Serialize)]
-struct One {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OneInstance")]
+pub(super) struct One {
     instance: Shown,
 }
 
 /// An instance and how long it is still believed without a sign of life.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RegisteredInstance")]
 struct Shown {
     #[serde(flatten)]
     instance: Instance,
@@ -47,18 +50,19 @@ struct Shown {
     silent_ms: Option<u64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewStatus {
+pub(super) struct NewStatus {
     status: InstanceStatus,
 }
 
 /// What may be said of an instance in a body; its names are in the path and may be repeated.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Registration {
+pub(super) struct Registration {
     service: String,
     id: String,
+    #[schemars(with = "String")]
     address: SocketAddr,
     #[serde(default = "up")]
     status: InstanceStatus,
@@ -99,13 +103,13 @@ pub(super) async fn register(
     State(state): State<ControlState>,
     Path((service, id)): Path<(String, String)>,
     mut document: Document,
-) -> Result<At<Done>, Problem> {
+) -> Result<At<Revised>, Problem> {
     document.name("service", &service)?;
     document.name("id", &id)?;
     let registration: Registration =
         document.checked(|registration: &Registration| check::instance(&registration.instance()))?;
     let instance = registration.instance();
-    Ok(At::new(state.write(Command::Register(instance, None)).await?, Done {}))
+    Ok(At::new(state.write(Command::Register(instance, None)).await?, Revised {}))
 }
 
 /// `PUT /v1/services/{service}/instances/{id}/lease`
@@ -124,17 +128,17 @@ pub(super) async fn set_status(
     State(state): State<ControlState>,
     Path((service, id)): Path<(String, String)>,
     document: Document,
-) -> Result<At<Done>, Problem> {
+) -> Result<At<Revised>, Problem> {
     let NewStatus { status } = document.parse()?;
-    Ok(At::new(state.write(Command::SetStatus(InstanceKey::new(service, id), status)).await?, Done {}))
+    Ok(At::new(state.write(Command::SetStatus(InstanceKey::new(service, id), status)).await?, Revised {}))
 }
 
 /// `DELETE /v1/services/{service}/instances/{id}`
 pub(super) async fn deregister(
     State(state): State<ControlState>,
     Path((service, id)): Path<(String, String)>,
-) -> Result<At<Done>, Problem> {
-    Ok(At::new(state.write(Command::Deregister(InstanceKey::new(service, id), None)).await?, Done {}))
+) -> Result<At<Revised>, Problem> {
+    Ok(At::new(state.write(Command::Deregister(InstanceKey::new(service, id), None)).await?, Revised {}))
 }
 
 impl Registration {

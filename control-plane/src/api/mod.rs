@@ -1,18 +1,24 @@
 //! The HTTP side: which path is whose, and what every request must pass before it gets there.
 
+mod backup;
 mod basic;
 mod body;
 pub(crate) mod config_server;
 mod configuration;
+mod desired_state;
 mod eureka;
 mod guard;
 mod health;
+mod history;
 mod instances;
 mod nodes;
+mod openapi;
+mod operations;
 mod problem;
 mod routes;
 mod services;
 mod stream;
+mod write;
 mod zipkin;
 
 use std::net::SocketAddr;
@@ -24,9 +30,7 @@ use axum::Router;
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::FromRef;
 use axum::middleware;
-use axum::routing::{get, post, put};
 use portreeve_config::ControlPlaneConfig;
-use portreeve_config::wire::STREAM_PATH;
 use tokio::sync::watch;
 use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
@@ -55,6 +59,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 struct Context {
     state: State,
     traces: Arc<TraceStore>,
+    document: operations::Document,
     stopping: Stopping,
 }
 
@@ -67,6 +72,12 @@ impl FromRef<Context> for State {
 impl FromRef<Context> for Arc<TraceStore> {
     fn from_ref(context: &Context) -> Self {
         context.traces.clone()
+    }
+}
+
+impl FromRef<Context> for operations::Document {
+    fn from_ref(context: &Context) -> Self {
+        context.document.clone()
     }
 }
 
@@ -89,16 +100,16 @@ pub(crate) fn router(
     stopping: watch::Receiver<bool>,
 ) -> Router {
     let traces = Arc::new(TraceStore::new(config.trace_spans));
-    let context = Context { state, traces, stopping: Stopping(stopping) };
+    let (records, lasting) = (operations::records(), operations::lasting());
+    let document = openapi::document(&[&*records.described, &lasting.described].concat());
+    let document = operations::Document(document.to_string().into());
+    let context = Context { state, traces, document, stopping: Stopping(stopping) };
     let guard = guard::Guard::new(&config.listen, address);
-    let lasting = Router::new()
-        .route(STREAM_PATH, post(stream::open))
-        .route("/v1/revisions/{revision}/acknowledged", get(nodes::acknowledged));
-    let requests = records().merge(health::router()).merge(zipkin::queries()).merge(console::router());
+    let requests = records.router.merge(health::router()).merge(zipkin::queries()).merge(console::router());
     Router::new()
         .merge(limited(requests, REQUESTS))
         .merge(limited(zipkin::collector(), MESSAGES))
-        .merge(lasting)
+        .merge(lasting.router)
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(guard, guard::check))
@@ -115,35 +126,35 @@ fn limited<S: Clone + Send + Sync + 'static>(routes: Router<S>, most: usize) -> 
     routes.layer(limits)
 }
 
-fn records() -> Router<Context> {
-    Router::new()
-        .route("/v1/routes", get(routes::list).post(routes::create).put(routes::replace))
-        .route("/v1/routes/{name}", get(routes::read).put(routes::put).delete(routes::remove))
-        .route("/v1/services", get(services::list))
-        .route("/v1/services/{service}", put(services::declare).delete(services::remove))
-        .route("/v1/instances", get(instances::list))
-        .route(
-            "/v1/services/{service}/instances/{id}",
-            get(instances::read).put(instances::register).delete(instances::deregister),
-        )
-        .route("/v1/services/{service}/instances/{id}/lease", put(instances::renew))
-        .route("/v1/services/{service}/instances/{id}/status", put(instances::set_status))
-        .route("/v1/config", get(configuration::list))
-        .route(
-            "/v1/config/{application}/{profile}",
-            get(configuration::read)
-                .put(configuration::put)
-                .patch(configuration::patch)
-                .delete(configuration::remove),
-        )
-        .route("/v1/config/{application}/{profile}/merged", get(configuration::merged))
-        .route("/v1/nodes", get(nodes::list))
-        .route("/v1/revision", get(nodes::revision))
-}
-
 async fn overloaded(fault: BoxError) -> Problem {
     if fault.is::<Overloaded>() {
         return Problem::unavailable("too many requests at one time; try again").retry_after(1);
     }
     Problem::unavailable("the request took too long; a write may still be carried out").retry_after(1)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::store::EmbeddedStore;
+
+    /// axum has no list of its routes but in the text for debugging: what stands there in quotes and begins as ours.
+    #[tokio::test]
+    async fn every_path_of_the_own_api_is_described_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(folder.path()).unwrap();
+        let state = State::begin(store, Default::default()).unwrap();
+        let config: ControlPlaneConfig = serde_json::from_str("{}").unwrap();
+        let (_stop, stopping) = watch::channel(false);
+        let served = format!("{:?}", router(state, &config, "127.0.0.1:0".parse().unwrap(), stopping));
+        let served: BTreeSet<_> = served.split('"').filter(|text| text.starts_with("/v1/")).collect();
+        let operations = [operations::records().described, operations::lasting().described].concat();
+        let described: BTreeSet<_> = operations.iter().map(|operation| operation.path).collect();
+        assert_eq!(served, described);
+        assert!(served.len() > 15);
+    }
 }

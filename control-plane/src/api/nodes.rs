@@ -7,32 +7,36 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use portreeve_config::wire::{NodeKind, Revision};
 use portreeve_config::{Fault, Period};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Context;
-use super::body::{At, Path, Query};
+use super::body::{At, Path, Query, Revised};
 use super::problem::Problem;
-use super::services::Done;
 use crate::publisher::Watcher;
 use crate::state::State as ControlState;
 
 /// The longest wait for acknowledgements.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// How long this replica gets to see what another one has written.
+const CATCH_UP_WITHIN: Duration = Duration::from_millis(500);
+
 /// `?timeout=2s`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Patience {
     #[serde(default = "two_seconds")]
     timeout: Period,
 }
 
-#[derive(Debug, Serialize)]
-struct All {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Nodes")]
+pub(super) struct All {
     nodes: Vec<Node>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Node {
     node: String,
     kind: NodeKind,
@@ -44,7 +48,7 @@ struct Node {
     refused: Option<Refused>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Refused {
     revision: Revision,
     faults: Vec<Fault>,
@@ -58,8 +62,8 @@ pub(super) async fn list(State(state): State<ControlState>) -> At<impl Serialize
 }
 
 /// `GET /v1/revision`
-pub(super) async fn revision(State(state): State<ControlState>) -> At<Done> {
-    At::new(state.publisher().revision(), Done {})
+pub(super) async fn revision(State(state): State<ControlState>) -> At<Revised> {
+    At::new(state.publisher().revision(), Revised {})
 }
 
 /// `GET /v1/revisions/{revision}/acknowledged`
@@ -68,6 +72,10 @@ pub(super) async fn acknowledged(
     Path(revision): Path<Revision>,
     Query(patience): Query<Patience>,
 ) -> Result<Response, Problem> {
+    if state.is_shared() {
+        // It may have been made at another replica a moment ago.
+        let _ = tokio::time::timeout(CATCH_UP_WITHIN, state.publisher().reached(revision)).await;
+    }
     let newest = state.publisher().revision();
     if revision > newest {
         return Err(Problem::missing(format!("there is no revision {revision} yet; the newest is {newest}")));
@@ -78,7 +86,7 @@ pub(super) async fn acknowledged(
         () = stopping.wait() => return Err(Problem::unavailable("the control plane is stopping")),
     };
     if behind.is_empty() {
-        return Ok(At::new(revision, Done {}).into_response());
+        return Ok(At::new(revision, Revised {}).into_response());
     }
     let detail =
         format!("{} of the connected nodes did not follow to revision {revision} in time", behind.len());

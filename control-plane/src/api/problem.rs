@@ -4,20 +4,23 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use portreeve_config::{Fault, Faults};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::state::{Refusal, excerpt};
 
 /// A refusal on its way to a client.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
     #[serde(serialize_with = "number")]
+    #[schemars(with = "u16")]
     status: StatusCode,
     detail: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     faults: Vec<Fault>,
     #[serde(skip)]
     retry_after: Option<u32>,
@@ -78,10 +81,13 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
             Refusal::Invalid(faults) => return Self::faulty(faults),
-            Refusal::Unknown(_) => StatusCode::NOT_FOUND,
+            Refusal::Unknown(_) | Refusal::NotYet { .. } => StatusCode::NOT_FOUND,
+            Refusal::Forgotten { .. } => StatusCode::GONE,
             Refusal::Duplicate(_) | Refusal::InUse(_) | Refusal::Held { .. } => StatusCode::CONFLICT,
             Refusal::Changed(_) => StatusCode::PRECONDITION_FAILED,
             Refusal::Full => StatusCode::INSUFFICIENT_STORAGE,
+            Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::Away => return Self::unavailable(refusal.to_string()).retry_after(1),
             Refusal::Storage | Refusal::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, refusal.to_string())

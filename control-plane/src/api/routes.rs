@@ -6,41 +6,40 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use portreeve_config::{Faults, RouteConfig, check};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::body::{At, Document, Path, Query, shown};
+use super::body::{At, Document, Path, shown};
 use super::problem::Problem;
+use super::write::{Done, Writing};
 use crate::state::{Command, Precondition, State as ControlState};
 
-/// `?dry_run=true` checks and changes nothing.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Mode {
-    dry_run: bool,
-}
-
 /// A set of routes as an object.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RouteSet {
+pub(super) struct RouteSet {
     routes: Vec<RouteConfig>,
 }
 
-#[derive(Debug, Serialize)]
-struct All {
+/// What all routes can be replaced with.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what is read by hand, so that faults keep their places")]
+pub(super) enum Replacement {
+    List(Vec<RouteConfig>),
+    Set(RouteSet),
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Routes")]
+pub(super) struct All {
     routes: Vec<Arc<RouteConfig>>,
 }
 
-#[derive(Debug, Serialize)]
-struct One {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Route")]
+pub(super) struct One {
     route: Arc<RouteConfig>,
-}
-
-/// What a write answers beside the revision.
-#[derive(Debug, Serialize)]
-pub(super) struct Done {
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    dry_run: bool,
 }
 
 /// `GET /v1/routes`
@@ -64,13 +63,14 @@ pub(super) async fn read(
 /// `POST /v1/routes`
 pub(super) async fn create(
     State(state): State<ControlState>,
-    Query(mode): Query<Mode>,
+    writing: Writing,
     document: Document,
 ) -> Result<Response, Problem> {
     let route = parse_one(&state, &document)?;
     let location = HeaderValue::try_from(format!("/v1/routes/{}", route.name));
-    let done = write(&state, Command::CreateRoute(Box::new(route)), &mode).await?;
-    if mode.dry_run {
+    let dry_run = writing.dry_run;
+    let done = writing.carry_out(&state, Command::CreateRoute(Box::new(route))).await?;
+    if dry_run {
         return Ok(done.into_response());
     }
     let mut response = done.created().into_response();
@@ -85,42 +85,34 @@ pub(super) async fn create(
 pub(super) async fn put(
     State(state): State<ControlState>,
     Path(name): Path<String>,
-    Query(mode): Query<Mode>,
+    writing: Writing,
     precondition: Precondition,
     mut document: Document,
 ) -> Result<At<Done>, Problem> {
     document.name("name", &name)?;
     let route = parse_one(&state, &document)?;
-    write(&state, Command::PutRoute(Box::new(route), precondition), &mode).await
+    writing.carry_out(&state, Command::PutRoute(Box::new(route), precondition)).await
 }
 
 /// `PUT /v1/routes`: a list, or an object with the list in `routes`.
 pub(super) async fn replace(
     State(state): State<ControlState>,
-    Query(mode): Query<Mode>,
+    writing: Writing,
     precondition: Precondition,
     document: Document,
 ) -> Result<At<Done>, Problem> {
     let routes = parse_all(&state, &document)?;
-    write(&state, Command::ReplaceRoutes(routes, precondition), &mode).await
+    writing.carry_out(&state, Command::ReplaceRoutes(routes, precondition)).await
 }
 
 /// `DELETE /v1/routes/{name}`
 pub(super) async fn remove(
     State(state): State<ControlState>,
     Path(name): Path<String>,
-    Query(mode): Query<Mode>,
+    writing: Writing,
     precondition: Precondition,
 ) -> Result<At<Done>, Problem> {
-    write(&state, Command::RemoveRoute(name, precondition), &mode).await
-}
-
-async fn write(state: &ControlState, command: Command, mode: &Mode) -> Result<At<Done>, Problem> {
-    let revision = match mode.dry_run {
-        true => state.check(command).await?,
-        false => state.write(command).await?,
-    };
-    Ok(At::new(revision, Done { dry_run: mode.dry_run }))
+    writing.carry_out(&state, Command::RemoveRoute(name, precondition)).await
 }
 
 /// The writer checks again, against what is in force when the route's turn comes; this check is here because

@@ -2,28 +2,27 @@
 
 use axum::extract::State;
 use portreeve_config::wire::InstanceStatus;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::body::{At, Path};
 use super::problem::Problem;
+use super::write::{Done, Writing};
 use crate::state::{Command, State as ControlState};
 
-#[derive(Debug, Serialize)]
-struct All {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Services")]
+pub(super) struct All {
     services: Vec<Service>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Service {
     name: String,
     /// All registered instances, and those of them that take requests.
     instances: usize,
     up: usize,
 }
-
-/// What a write answers beside the revision.
-#[derive(Debug, Serialize)]
-pub(super) struct Done {}
 
 /// `GET /v1/services`
 pub(super) async fn list(State(state): State<ControlState>) -> At<impl Serialize> {
@@ -43,14 +42,16 @@ pub(super) async fn list(State(state): State<ControlState>) -> At<impl Serialize
 pub(super) async fn declare(
     State(state): State<ControlState>,
     Path(service): Path<String>,
+    writing: Writing,
 ) -> Result<At<Done>, Problem> {
-    Ok(At::new(state.write(Command::DeclareService(service)).await?, Done {}))
+    writing.carry_out(&state, Command::DeclareService(service)).await
 }
 
 /// `DELETE /v1/services/{service}`
 pub(super) async fn remove(
     State(state): State<ControlState>,
     Path(service): Path<String>,
+    writing: Writing,
 ) -> Result<At<Done>, Problem> {
-    Ok(At::new(state.write(Command::RemoveService(service)).await?, Done {}))
+    writing.carry_out(&state, Command::RemoveService(service)).await
 }

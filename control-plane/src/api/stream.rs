@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::Frame;
-use portreeve_config::wire::{ControlMessage, Instance, NodeMessage};
+use portreeve_config::wire::{ControlMessage, Instance, NodeMessage, Revision};
 use portreeve_config::{Fault, Faults, check};
 use tokio::sync::mpsc;
 
@@ -29,6 +29,8 @@ use lines::{LineFault, Lines};
 
 /// How long a node may take to say who it is.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
+/// How long this replica gets to see what a node has seen at another one.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(1);
 /// Pieces of lines between the watcher's queue and the socket.
 const IN_FLIGHT: usize = 4;
 /// Instances whose leases hang on one stream.
@@ -40,11 +42,11 @@ pub(super) async fn open(State(context): State<Context>, request: Request) -> Re
     let first = tokio::time::timeout(HELLO_WITHIN, lines.next()).await.map_err(|_| {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "no `hello` came within 5 s; it must be the first line")
     })?;
-    let peer = hello(first.map_err(refused_line)?)?;
+    let (peer, held) = hello(first.map_err(refused_line)?)?;
     let (pieces, receiver) = mpsc::channel(IN_FLIGHT);
     let watcher = context.state.publisher().join(peer);
     tracing::info!(node = &*watcher.peer.node, kind = ?watcher.peer.kind, "node connected");
-    let session = Session { state: context.state, watcher, keys: Vec::new() };
+    let session = Session { state: context.state, watcher, held, keys: Vec::new() };
     tokio::spawn(session.run(lines, pieces, context.stopping));
     let mut response = Body::new(Pieces(receiver)).into_response();
     let kind = HeaderValue::from_static("application/x-ndjson");
@@ -52,12 +54,13 @@ pub(super) async fn open(State(context): State<Context>, request: Request) -> Re
     Ok(response)
 }
 
-fn hello(line: Option<Bytes>) -> Result<Peer, Problem> {
+/// Who is calling, and which revision it holds.
+fn hello(line: Option<Bytes>) -> Result<(Peer, Revision), Problem> {
     let line = line.ok_or_else(|| Problem::bad_request("the stream ended before `hello`"))?;
     let message = serde_json::from_slice(&line).map_err(|fault| {
         Problem::bad_request(format!("the first line is not a `hello`: {}", excerpt(&fault.to_string())))
     })?;
-    let NodeMessage::Hello { node, kind, config, .. } = message else {
+    let NodeMessage::Hello { node, kind, config, revision } = message else {
         return Err(Problem::bad_request("the first line must be a `hello`"));
     };
     let mut faults = Faults::default();
@@ -67,7 +70,7 @@ fn hello(line: Option<Bytes>) -> Result<Peer, Problem> {
         faults.add("config.profile", check::profile_name(&scope.profile));
     }
     let peer = Peer { node: node.into(), kind, scope: config };
-    faults.into_result(peer).map_err(Problem::faulty)
+    faults.into_result((peer, revision)).map_err(Problem::faulty)
 }
 
 fn refused_line(fault: LineFault) -> Problem {
@@ -81,6 +84,8 @@ fn refused_line(fault: LineFault) -> Problem {
 struct Session {
     state: ControlState,
     watcher: Arc<Watcher>,
+    /// The revision the node came with.
+    held: Revision,
     /// The instances whose leases hang on this stream.
     keys: Vec<InstanceKey>,
 }
@@ -88,9 +93,9 @@ struct Session {
 impl Session {
     /// Reads and writes until either side has enough; then the leases get their grace.
     async fn run(mut self, lines: Lines, pieces: mpsc::Sender<Bytes>, mut stopping: super::Stopping) {
-        let (state, watcher) = (self.state.clone(), self.watcher.clone());
+        let (state, watcher, held) = (self.state.clone(), self.watcher.clone(), self.held);
         let reason = tokio::select! {
-            reason = write(&state, &watcher, pieces) => reason,
+            reason = write(&state, &watcher, held, pieces) => reason,
             reason = self.read(lines) => reason,
             () = stopping.wait() => "the control plane is stopping",
         };
@@ -193,8 +198,17 @@ impl Drop for Session {
     }
 }
 
-/// Sends what the watcher is due, as fast as its socket takes it.
-async fn write(state: &ControlState, watcher: &Watcher, pieces: mpsc::Sender<Bytes>) -> &'static str {
+/// Sends what the watcher is due, as fast as its socket takes it. A node that comes from another replica may have seen
+/// more than this one has: it waits for that, but not for long, for a restored database may be behind for good.
+async fn write(
+    state: &ControlState,
+    watcher: &Watcher,
+    held: Revision,
+    pieces: mpsc::Sender<Bytes>,
+) -> &'static str {
+    if state.is_shared() {
+        let _ = tokio::time::timeout(CATCH_UP_WITHIN, state.publisher().reached(held)).await;
+    }
     loop {
         let sending = tokio::select! {
             sending = watcher.next(state.publisher(), |take| state.read(take)) => sending,

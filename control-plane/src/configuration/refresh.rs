@@ -172,7 +172,7 @@ fn door(instance: &Registered) -> Option<Door> {
     if !context.bytes().all(sound) || !(context.is_empty() || context.starts_with('/')) {
         return None;
     }
-    let address = SocketAddr::new(instance.address.ip(), port);
+    let address = SocketAddr::new(instance.address.get().ip(), port);
     Some(Door { service: instance.service.to_string(), address, path: format!("{context}/actuator/refresh") })
 }
 

@@ -123,7 +123,7 @@ fn events(commit: &Commit, kind: NodeKind) -> Vec<Event> {
         Record::Instance { key, value: None } => {
             Some(Event::InstanceRemoved { service: key.service.to_string(), id: key.id.to_string() })
         }
-        Record::Layer { .. } => None,
+        Record::Layer { .. } | Record::History { .. } => None,
     };
     commit.records.iter().filter_map(event).collect()
 }

@@ -31,6 +31,8 @@ pub(crate) struct Publisher {
     last_stream: AtomicU64,
     /// The newest revision that was published.
     revision: AtomicU64,
+    /// Wakes those who wait for a revision.
+    published: Notify,
     /// Wakes those who wait for acknowledgements.
     followed: Notify,
     snapshots: Mutex<Vec<(NodeKind, Revision, Bytes)>>,
@@ -137,6 +139,7 @@ impl Publisher {
         // First, for a node may have a change in force before the last watcher has it queued, and what it
         // acknowledges counts only up to here.
         self.revision.store(model.revision, Ordering::Release);
+        self.published.notify_waiters();
         let watchers = self.lock();
         for commit in commits {
             let mut frames = ChangeFrames::new(commit, model);
@@ -150,6 +153,29 @@ impl Publisher {
                 };
                 watcher.queue.push_change(line);
             }
+        }
+    }
+
+    /// Gives every watcher a whole snapshot: `model` was replaced, and the changes in between are not known. Called
+    /// with the model locked, as [`Publisher::publish`] is.
+    pub(crate) fn publish_anew(&self, model: &Model) {
+        self.revision.store(model.revision, Ordering::Release);
+        self.published.notify_waiters();
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.layers_changed.notify_one();
+        self.lock().values().for_each(|watcher| watcher.queue.ask_for_snapshot());
+    }
+
+    /// Waits until `revision` was published.
+    pub(crate) async fn reached(&self, revision: Revision) {
+        loop {
+            let published = self.published.notified();
+            tokio::pin!(published);
+            published.as_mut().enable();
+            if self.revision() >= revision {
+                return;
+            }
+            published.await;
         }
     }
 

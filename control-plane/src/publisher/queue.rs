@@ -75,6 +75,15 @@ impl Queue {
         self.filled.notify_one();
     }
 
+    /// Drops the changes that wait: a snapshot is due instead.
+    pub(super) fn ask_for_snapshot(&self) {
+        let mut waiting = self.lock();
+        waiting.drop_changes();
+        waiting.needs_snapshot = true;
+        drop(waiting);
+        self.filled.notify_one();
+    }
+
     /// Whether a snapshot is due; from now on changes are queued again. Called while the state stands still,
     /// so that the snapshot and the changes after it fit without a gap.
     pub(super) fn begin_snapshot(&self) {

@@ -1,6 +1,8 @@
 //! What may enter the state beyond what the shared checks say: the size of configuration layers as a whole.
 
-use portreeve_config::{Fault, Faults, check};
+use std::collections::BTreeSet;
+
+use portreeve_config::{DesiredState, Fault, Faults, check};
 
 use crate::store::{LayerKey, Values};
 
@@ -13,17 +15,34 @@ pub(super) fn layer(key: &LayerKey, values: &Values) -> Faults {
     let mut faults = Faults::default();
     faults.add("application", check::service_name(&key.application));
     faults.add("profile", check::profile_name(&key.profile));
+    faults.add("", size(values));
+    for (key, value) in values {
+        let place = excerpt(key);
+        faults.add(&place, check::config_key(key));
+        faults.add(&place, check::config_value(value));
+    }
+    faults
+}
+
+/// The faults of a whole desired state; `known` are the services that there are where it names none.
+pub(crate) fn desired_state(state: &DesiredState, known: &BTreeSet<String>) -> Faults {
+    let mut faults = check::desired_state(state, Some(known));
+    for (application, profiles) in state.config.iter().flatten() {
+        for (profile, values) in profiles {
+            faults.add(&format!("config.{}.{}", excerpt(application), excerpt(profile)), size(values));
+        }
+    }
+    faults
+}
+
+fn size(values: &Values) -> Faults {
+    let mut faults = Faults::default();
     if values.len() > LAYER_KEYS {
         faults.push(Fault::new("", format!("{} keys: a layer has at most {LAYER_KEYS}", values.len())));
     }
     let bytes: usize = values.iter().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > LAYER_BYTES {
         faults.push(Fault::new("", format!("{bytes} bytes: a layer has at most {LAYER_BYTES}")));
-    }
-    for (key, value) in values {
-        let place = excerpt(key);
-        faults.add(&place, check::config_key(key));
-        faults.add(&place, check::config_value(value));
     }
     faults
 }

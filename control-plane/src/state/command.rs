@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use portreeve_config::wire::{Instance, InstanceStatus, Revision};
-use portreeve_config::{Faults, RouteConfig};
+use portreeve_config::{DesiredState, Faults, RouteConfig};
 
+use crate::history::Entry;
 use crate::registry::{Amendment, Holder, InstanceKey, Registered};
 use crate::store::{LayerKey, StoreError, Values};
 
 /// One write.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Command {
     CreateRoute(Box<RouteConfig>),
     PutRoute(Box<RouteConfig>, Precondition),
@@ -35,6 +37,26 @@ pub(crate) enum Command {
     /// Merges; `None` removes a key.
     PatchLayer(LayerKey, BTreeMap<String, Option<String>>, Precondition),
     RemoveLayer(LayerKey, Precondition),
+    /// Puts a whole desired state in the place of what is there.
+    Apply(Box<DesiredState>, Precondition),
+    /// Puts in force again what was so at a revision.
+    Rollback(Revision, Precondition),
+}
+
+/// What came of a write.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    /// The revision it is part of; the newest one where it changed nothing.
+    pub(crate) revision: Revision,
+    /// What it changed, or would change, of routes, services and configuration.
+    pub(crate) entry: Option<Arc<Entry>>,
+}
+
+impl Command {
+    /// Whether history keeps it. What instances do is not kept: they come and go by themselves.
+    pub(super) fn is_kept(&self) -> bool {
+        !matches!(self, Self::Register(..) | Self::SetStatus(..) | Self::Deregister(..) | Self::Expire(..))
+    }
 }
 
 /// What must still be so for a write to count (RFC 9110, section 13.1.1).
@@ -75,10 +97,20 @@ pub(crate) enum Refusal {
     Held { node: String, address: SocketAddr },
     #[error("it was changed in the meantime{}", .0.map(|revision| format!("; its revision is {revision} now")).unwrap_or_default())]
     Changed(Option<Revision>),
+    #[error("revision {revision} is no longer kept; the oldest one to go back to is {oldest}")]
+    Forgotten { revision: Revision, oldest: Revision },
+    #[error("there is no revision {revision} yet; the newest is {newest}")]
+    NotYet { revision: Revision, newest: Revision },
     #[error("the disk has no room left; nothing was changed")]
     Full,
     #[error("the database cannot be written; nothing was changed")]
     Storage,
+    #[error("{0}; nothing was changed")]
+    TooLarge(String),
+    #[error(
+        "the store cannot be reached; nodes go on with what they know, and writes are taken again once it is back"
+    )]
+    Away,
     #[error("the control plane is stopping")]
     Stopping,
 }
@@ -88,6 +120,8 @@ impl Refusal {
     pub(crate) fn of_store(fault: &StoreError) -> Self {
         match fault {
             StoreError::Full(_) => Self::Full,
+            StoreError::Away(_) => Self::Away,
+            StoreError::TooLarge(problem) => Self::TooLarge(problem.clone()),
             _ => Self::Storage,
         }
     }

@@ -10,6 +10,7 @@ use portreeve_config::{Fault, RouteConfig, check};
 use super::admission;
 use super::command::{Command, Precondition, Refusal};
 use super::model::{Catalog, InstanceChanges, Model};
+use crate::history::{Author, Entry};
 use crate::registry::{Amendment, Holder, InstanceKey, Registered};
 use crate::store::{LayerKey, Record, Values};
 
@@ -44,34 +45,57 @@ impl Draft {
         }
     }
 
-    /// Checks `command` and puts it on top; gives what changed. Nothing, where all was so already: then there
-    /// is no new revision.
+    /// Checks `command` and puts it on top; gives what changed, and what history keeps of it. Nothing, where all was
+    /// so already: then there is no new revision.
     pub(crate) fn carry_out(
         &mut self,
         command: Command,
+        author: &Author,
         ground: &Ground<'_>,
-    ) -> Result<Vec<Record>, Refusal> {
-        let records = match command {
-            Command::CreateRoute(route) => self.create_route(*route)?,
-            Command::PutRoute(route, precondition) => self.put_route(*route, &precondition)?,
-            Command::ReplaceRoutes(routes, precondition) => self.replace_routes(routes, &precondition)?,
-            Command::RemoveRoute(name, precondition) => self.remove_route(name, &precondition)?,
-            Command::DeclareService(name) => self.declare_service(name)?,
-            Command::RemoveService(name) => self.remove_service(name, ground)?,
-            Command::Register(instance, holder) => self.register(instance.into(), holder, false, ground)?,
-            Command::RegisterClient { instance, replicated } => {
-                self.register(*instance, None, replicated, ground)?
-            }
-            Command::Amend(key, amendment) => self.amend(key, amendment, ground)?,
-            Command::SetStatus(key, status) => self.set_status(key, status, ground)?,
-            Command::Deregister(key, asking) => self.deregister(key, asking.as_ref(), ground)?,
-            Command::Expire(keys) => self.expire(keys, ground),
-            Command::PutLayer(key, values, precondition) => self.put_layer(key, values, &precondition)?,
-            Command::PatchLayer(key, patch, precondition) => self.patch_layer(key, patch, &precondition)?,
-            Command::RemoveLayer(key, precondition) => self.remove_layer(key, &precondition)?,
-        };
+    ) -> Result<(Vec<Record>, Option<Arc<Entry>>), Refusal> {
+        let is_kept = command.is_kept();
+        let records = self.records(command, ground)?;
+        let (records, entry) = if is_kept { self.keep(records, author) } else { (records, None) };
         self.put(&records);
-        Ok(records)
+        Ok((records, entry))
+    }
+
+    /// Adds to `records` what history keeps of them.
+    pub(super) fn keep(
+        &self,
+        mut records: Vec<Record>,
+        author: &Author,
+    ) -> (Vec<Record>, Option<Arc<Entry>>) {
+        let Some(entry) = Entry::of(&self.catalog, &records, self.revision, author) else {
+            return (records, None);
+        };
+        let entry = Arc::new(entry);
+        records.extend(self.catalog.history.records(self.revision + 1, entry.clone()));
+        (records, Some(entry))
+    }
+
+    fn records(&mut self, command: Command, ground: &Ground<'_>) -> Result<Vec<Record>, Refusal> {
+        match command {
+            Command::CreateRoute(route) => self.create_route(*route),
+            Command::PutRoute(route, precondition) => self.put_route(*route, &precondition),
+            Command::ReplaceRoutes(routes, precondition) => self.replace_routes(routes, &precondition),
+            Command::RemoveRoute(name, precondition) => self.remove_route(name, &precondition),
+            Command::DeclareService(name) => self.declare_service(name),
+            Command::RemoveService(name) => self.remove_service(name, ground),
+            Command::Register(instance, holder) => self.register(instance.into(), holder, false, ground),
+            Command::RegisterClient { instance, replicated } => {
+                self.register(*instance, None, replicated, ground)
+            }
+            Command::Amend(key, amendment) => self.amend(key, amendment, ground),
+            Command::SetStatus(key, status) => self.set_status(key, status, ground),
+            Command::Deregister(key, asking) => self.deregister(key, asking.as_ref(), ground),
+            Command::Expire(keys) => Ok(self.expire(keys, ground)),
+            Command::PutLayer(key, values, precondition) => self.put_layer(key, values, &precondition),
+            Command::PatchLayer(key, patch, precondition) => self.patch_layer(key, patch, &precondition),
+            Command::RemoveLayer(key, precondition) => self.remove_layer(key, &precondition),
+            Command::Apply(state, precondition) => self.apply(*state, &precondition, ground),
+            Command::Rollback(revision, precondition) => self.roll_back(revision, &precondition, ground),
+        }
     }
 
     /// Makes `records` the next revision.
@@ -151,13 +175,17 @@ impl Draft {
                 "routes point to this service ({routes}); remove them first"
             )));
         }
-        let stored = ground.model.registry.of_service(&name).map(|instance| instance.key());
-        let drafted = self.instances.keys().filter(|key| *key.service == *name).cloned();
-        if stored.chain(drafted).any(|key| self.instance(&key, ground).is_some()) {
+        if self.has_instances(&name, ground) {
             let why = "instances of this service are registered; stop or deregister them first";
             return Err(Refusal::InUse(why.to_owned()));
         }
         Ok(vec![Record::Service { name, known: false }])
+    }
+
+    pub(super) fn has_instances(&self, service: &str, ground: &Ground<'_>) -> bool {
+        let stored = ground.model.registry.of_service(service).map(|instance| instance.key());
+        let drafted = self.instances.keys().filter(|key| *key.service == *service).cloned();
+        stored.chain(drafted).any(|key| self.instance(&key, ground).is_some())
     }
 
     fn register(

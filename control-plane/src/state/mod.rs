@@ -6,9 +6,11 @@ mod command;
 mod draft;
 mod expiry;
 mod model;
+mod replicas;
 mod seed;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod writer;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -19,14 +21,18 @@ use portreeve_config::wire::Revision;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::configuration::Standing;
+use crate::history::Author;
 use crate::publisher::{Publisher, Watcher};
 use crate::registry::{Age, InstanceKey, Leases};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Wake};
 
-pub(crate) use admission::excerpt;
-pub(crate) use command::{Command, Precondition, Refusal};
+use replicas::Replicas;
+
+pub(crate) use admission::{desired_state, excerpt};
+pub(crate) use command::{Command, Precondition, Refusal, Written};
 pub(crate) use expiry::expire_leases;
-pub(crate) use model::Model;
+pub(crate) use model::{Catalog, Model};
+pub(crate) use replicas::expire_orphans;
 
 /// How long an instance outlives the stream its lease hung on: long enough for a node to reconnect, short
 /// enough for a killed one to be out of rotation within a second.
@@ -47,6 +53,8 @@ pub(crate) struct State {
 pub(crate) struct Shared {
     model: RwLock<Model>,
     leases: Mutex<Leases>,
+    /// Taken after `leases`, where both are.
+    replicas: Mutex<Replicas>,
     pub(crate) publisher: Publisher,
     /// Wakes the one who ends leases, because a deadline came closer.
     deadline_moved: Notify,
@@ -54,41 +62,50 @@ pub(crate) struct Shared {
 
 impl State {
     /// Loads what `store` holds, or fills it from the (checked) `seed` if that is nothing, and starts the writer. Every
-    /// stored instance gets a fresh lease: its node has that long to come back.
+    /// stored instance gets a fresh lease: its node has that long to come back, here or at another replica.
     pub(crate) fn begin(mut store: impl Store + 'static, seed: SeedConfig) -> Result<Self, StoreError> {
-        let mut model = Model::restore(store.load()?);
-        if model.revision == 0 {
-            seed::fill(&mut model, &mut store, seed)?;
-        }
+        let (sender, receiver) = mpsc::channel(WAITING_WRITES);
+        let news = sender.downgrade();
+        // A full queue needs no waking: the writer looks for news before each group.
+        let wake = Wake::new(move || drop(news.upgrade().map(|news| news.try_send(writer::Work::News))));
+        let mut replicas = Replicas::new(store.share(wake));
+        let model = restore(&mut store, seed)?;
         let mut leases = Leases::default();
         let now = Instant::now();
         for instance in model.registry.all() {
-            leases.grant(instance.key(), Duration::from_millis(instance.lease_ms.into()), None, now);
+            let (key, length) = (instance.key(), Duration::from_millis(instance.lease_ms.into()));
+            match replicas.is_shared() {
+                true => replicas.doubt(key, now + length),
+                false => leases.grant(key, length, None, now),
+            }
         }
         let shared = Arc::new(Shared {
             publisher: Publisher::new(model.revision),
             model: RwLock::new(model),
             leases: Mutex::new(leases),
+            replicas: Mutex::new(replicas),
             deadline_moved: Notify::new(),
         });
-        let (sender, receiver) = mpsc::channel(WAITING_WRITES);
         writer::start(receiver, Box::new(store), shared.clone());
         Ok(Self { writer: sender, shared })
     }
 
-    /// Carries a write out. On return it is stored and published; gives the revision it is part of.
+    /// Carries out a write that nobody in particular asked for. On return it is stored and published; gives the revision it is part of.
     pub(crate) async fn write(&self, command: Command) -> Result<Revision, Refusal> {
-        self.send(command, false).await
+        let author = Author::new("control-plane", "");
+        self.write_by(author, command, false).await.map(|written| written.revision)
     }
 
-    /// Checks a write as [`State::write`] would and does nothing.
-    pub(crate) async fn check(&self, command: Command) -> Result<Revision, Refusal> {
-        self.send(command, true).await
-    }
-
-    async fn send(&self, command: Command, dry_run: bool) -> Result<Revision, Refusal> {
+    /// Carries a write out as [`State::write`] does, in the name of `author`; a dry run does nothing.
+    pub(crate) async fn write_by(
+        &self,
+        author: Author,
+        command: Command,
+        dry_run: bool,
+    ) -> Result<Written, Refusal> {
         let (answer, answered) = oneshot::channel();
-        let work = writer::Work::Write { command, dry_run, answer };
+        let request = writer::Request { command, author, dry_run, answer };
+        let work = writer::Work::Write(Box::new(request));
         self.writer.send(work).await.map_err(|_| Refusal::Stopping)?;
         answered.await.unwrap_or(Err(Refusal::Stopping))
     }
@@ -104,6 +121,11 @@ impl State {
     /// Looks at the model. Nothing is published meanwhile, so keep it short.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Model) -> T) -> T {
         look(&self.shared.model.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether there may be other control planes with the same store.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.replicas().is_shared()
     }
 
     /// Puts sources of configuration in force and tells sidecars what that changes for them.
@@ -124,7 +146,8 @@ impl State {
 
     /// As [`State::renew`], for whoever has the two names only.
     pub(crate) fn renew_named(&self, service: &str, id: &str, stream: Option<u64>) -> bool {
-        self.shared.leases().renew(service, id, stream, Instant::now())
+        let renewed = self.shared.leases().renew(service, id, stream, Instant::now());
+        renewed || (stream.is_none() && self.shared.adopt(service, id))
     }
 
     /// How long an instance has been silent, and is still believed without a sign of life.
@@ -148,8 +171,24 @@ impl State {
     }
 }
 
+fn restore(store: &mut impl Store, seed: SeedConfig) -> Result<Model, StoreError> {
+    let mut model = Model::restore(store.load()?);
+    if model.revision == 0 {
+        match seed::fill(&mut model, store, seed) {
+            // Another replica was first; what it wrote is what holds.
+            Err(StoreError::Behind) => model = Model::restore(store.load()?),
+            filled => filled?,
+        }
+    }
+    Ok(model)
+}
+
 impl Shared {
     fn leases(&self) -> MutexGuard<'_, Leases> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn replicas(&self) -> MutexGuard<'_, Replicas> {
+        self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,6 +9,7 @@ use portreeve_config::RouteConfig;
 use portreeve_config::wire::{ConfigScope, Revision};
 
 use crate::configuration::Standing;
+use crate::history::History;
 use crate::registry::{InstanceKey, Registered, Registry};
 use crate::store::{Contents, LayerKey, Record, Values, Versioned};
 
@@ -30,6 +31,7 @@ pub(crate) struct Catalog {
     pub(crate) routes_revision: Revision,
     pub(crate) services: BTreeSet<String>,
     pub(crate) layers: BTreeMap<LayerKey, Versioned<Arc<Values>>>,
+    pub(crate) history: History,
 }
 
 /// Instances that a group of writes changes; `None` is removed.
@@ -44,6 +46,7 @@ impl Model {
             routes_revision: contents.routes_revision,
             services: contents.services.into_iter().collect(),
             layers: contents.layers.into_iter().collect(),
+            history: History::new(contents.history),
         };
         let registry = Registry::restore(contents.instances, contents.revision, now());
         Self { revision: contents.revision, catalog: Arc::new(catalog), registry, standing: Arc::default() }
@@ -52,6 +55,19 @@ impl Model {
     /// The configuration that a sidecar of `scope` gets.
     pub(crate) fn merged(&self, scope: &ConfigScope) -> Values {
         self.standing.merged(scope, &self.catalog.layers)
+    }
+
+    /// Everything, as a store would hold it.
+    pub(crate) fn contents(&self) -> Contents {
+        Contents {
+            revision: self.revision,
+            routes_revision: self.catalog.routes_revision,
+            routes: self.catalog.routes.values().cloned().collect(),
+            services: self.catalog.services.iter().cloned().collect(),
+            instances: self.registry.all().cloned().collect(),
+            layers: self.catalog.layers.iter().map(|(key, layer)| (key.clone(), layer.clone())).collect(),
+            history: self.catalog.history.newest_first().map(|(at, entry)| (at, entry.clone())).collect(),
+        }
     }
 
     /// Takes over what a group of writes made of this model.
@@ -89,7 +105,17 @@ impl Catalog {
                 self.layers.insert(key.clone(), Versioned { revision, value: value.clone() });
             }
             Record::Layer { key, value: None } => drop(self.layers.remove(key)),
+            Record::History { revision, value } => self.history.set(*revision, value.clone()),
             Record::Instance { .. } => {}
         }
+    }
+
+    /// When routes, services or configuration were last changed on purpose: what a precondition on all of them is
+    /// compared with. A database from before there was history knows it of routes and configuration only.
+    pub(crate) fn changed_at(&self) -> Revision {
+        self.history.newest().unwrap_or_else(|| {
+            let layers = self.layers.values().map(|layer| layer.revision);
+            layers.chain([self.routes_revision]).max().unwrap_or_default()
+        })
     }
 }

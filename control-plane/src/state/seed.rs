@@ -6,6 +6,7 @@ use portreeve_config::SeedConfig;
 
 use super::draft::Draft;
 use super::model::Model;
+use crate::history::Author;
 use crate::store::{Commit, LayerKey, Record, Store, StoreError};
 
 /// Fills `model` and `store` from `seed`; an empty seed changes nothing.
@@ -15,6 +16,8 @@ pub(super) fn fill(model: &mut Model, store: &mut impl Store, seed: SeedConfig) 
         return Ok(());
     }
     let mut draft = Draft::of(model);
+    let author = Author::new("seed", "the database was empty");
+    let (records, _) = draft.keep(records, &author);
     draft.put(&records);
     store.commit(&[Commit { revision: draft.revision, records }])?;
     model.adopt(draft.revision, draft.catalog, draft.instances);

@@ -8,24 +8,38 @@ use std::time::{Duration, Instant};
 use portreeve_config::wire::Revision;
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::{Command, Refusal};
+use super::command::{Command, Refusal, Written};
 use super::draft::{Draft, Ground};
 use super::model;
 use super::{GRACE, Shared};
+use crate::history::Author;
 use crate::registry::{Holder, InstanceKey};
-use crate::store::{Commit, Record, Store};
+use crate::store::{Commit, Record, Store, StoreError};
 
 /// Commands that share one transaction at most; keeps the wait of the first one short.
 const GROUP: usize = 256;
+/// How often a group is tried again because another replica was faster.
+const ATTEMPTS: usize = 50;
 
 /// Something for the writer to do.
 #[derive(Debug)]
 pub(super) enum Work {
-    Write { command: Command, dry_run: bool, answer: Answer },
+    Write(Box<Request>),
+    /// The store has something to say.
+    News,
     End(oneshot::Sender<()>),
 }
 
-type Answer = oneshot::Sender<Result<Revision, Refusal>>;
+/// A write and who waits for its outcome.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) command: Command,
+    pub(super) author: Author,
+    pub(super) dry_run: bool,
+    pub(super) answer: oneshot::Sender<Outcome>,
+}
+
+type Outcome = Result<Written, Refusal>;
 
 /// Starts the writer on a thread of its own: it waits for the disk, which a runtime's thread must not. It
 /// ends when told, or when nobody is left to ask.
@@ -43,12 +57,15 @@ struct Writer {
     shared: Arc<Shared>,
 }
 
-/// Commands that are carried out together.
+/// What commands that are carried out together come to.
 #[derive(Default)]
 struct Group {
     commits: Vec<Commit>,
     leases: Vec<LeaseStep>,
-    answers: Vec<(Answer, Revision)>,
+    /// Of each command, in order.
+    outcomes: Vec<Outcome>,
+    /// Which of them want something stored.
+    stores: Vec<bool>,
 }
 
 /// What a command does to leases once it is in force.
@@ -65,11 +82,15 @@ impl Writer {
             let mut group = Vec::with_capacity(waiting.len());
             for work in waiting.drain(..) {
                 match work {
-                    Work::Write { command, dry_run, answer } => group.push((command, dry_run, answer)),
+                    Work::Write(request) => group.push(*request),
+                    Work::News => {}
                     Work::End(done) => end = Some(done),
                 }
             }
-            self.carry_out(group);
+            self.take_news();
+            if !group.is_empty() {
+                self.carry_out(group);
+            }
             if let Some(done) = end {
                 drop(self);
                 let _ = done.send(());
@@ -78,53 +99,89 @@ impl Writer {
         }
     }
 
-    fn carry_out(&mut self, commands: Vec<(Command, bool, Answer)>) {
-        let (draft, group) = self.draft(commands);
-        if !group.commits.is_empty()
-            && let Err(fault) = self.store.commit(&group.commits)
-        {
-            tracing::error!(%fault, writes = group.answers.len(), "writes were refused");
-            for (answer, _) in group.answers {
-                let _ = answer.send(Err(Refusal::of_store(&fault)));
-            }
-            return;
-        }
-        self.put_in_force(draft, &group);
-        for (answer, revision) in group.answers {
-            let _ = answer.send(Ok(revision));
+    fn take_news(&mut self) {
+        match self.store.news() {
+            Ok(news) => self.shared.take_news(news),
+            Err(fault) => tracing::error!(%fault, "what other replicas wrote could not be read"),
         }
     }
 
-    /// Checks each command on top of the ones before it; answers at once where nothing is to be stored.
-    fn draft(&self, commands: Vec<(Command, bool, Answer)>) -> (Draft, Group) {
+    fn carry_out(&mut self, group: Vec<Request>) {
+        let mut attempts = 0;
+        loop {
+            let (draft, result) = self.draft(&group);
+            let kept = if result.commits.is_empty() { Ok(()) } else { self.store.commit(&result.commits) };
+            match kept {
+                Ok(()) => {
+                    self.put_in_force(draft, &result);
+                    let answers = group.into_iter().map(|request| request.answer);
+                    return answers
+                        .zip(result.outcomes)
+                        .for_each(|(answer, outcome)| drop(answer.send(outcome)));
+                }
+                Err(StoreError::Behind) if attempts < ATTEMPTS => {
+                    attempts += 1;
+                    self.take_news();
+                }
+                Err(fault) => return self.give_up(group, result, &fault),
+            }
+        }
+    }
+
+    /// The store did not take the group: whoever wants nothing stored gets an answer all the same.
+    fn give_up(&mut self, group: Vec<Request>, result: Group, fault: &StoreError) {
+        let refused = result.stores.iter().filter(|stores| **stores).count();
+        tracing::error!(%fault, writes = refused, "writes were refused");
+        let outcomes = result.outcomes.into_iter().zip(result.stores);
+        for (request, (outcome, stores)) in group.into_iter().zip(outcomes) {
+            let outcome = match outcome {
+                Ok(_) if stores => Err(Refusal::of_store(fault)),
+                Ok(_) => self.carry_out_unstored(&request).unwrap_or(Err(Refusal::of_store(fault))),
+                refused => refused,
+            };
+            let _ = request.answer.send(outcome);
+        }
+    }
+
+    /// Carries out one command if that takes no write; what it was checked against before did not come to be.
+    fn carry_out_unstored(&mut self, request: &Request) -> Option<Outcome> {
+        let (draft, mut result) = self.draft(std::slice::from_ref(request));
+        let outcome = result.outcomes.pop().filter(|_| result.commits.is_empty())?;
+        self.put_in_force(draft, &result);
+        Some(outcome)
+    }
+
+    /// Checks each command on top of the ones before it.
+    fn draft(&self, group: &[Request]) -> (Draft, Group) {
         let model = self.shared.model.read().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let ground = Ground {
             model: &model,
-            holder: &|key| self.shared.leases().holder(key).cloned(),
-            is_over: &|key| self.shared.leases().is_over(key, now),
+            holder: &|key| self.shared.holder(key),
+            is_over: &|key| self.shared.is_over(key, now),
             now: model::now(),
         };
         let mut draft = Draft::of(&model);
-        let mut group = Group::default();
-        for (command, dry_run, answer) in commands {
-            if dry_run {
-                let mut trial = draft.clone();
-                let _ = answer.send(trial.carry_out(command, &ground).map(|_| draft.revision));
+        let mut result = Group::default();
+        for Request { command, author, dry_run, .. } in group {
+            if *dry_run {
+                let outcome = draft.clone().carry_out(command.clone(), author, &ground);
+                let revision = draft.revision;
+                result.push(outcome.map(|(_, entry)| Written { revision, entry }), false);
                 continue;
             }
-            let grant = LeaseStep::of(&command);
+            let grant = LeaseStep::of(command);
             let expired = matches!(command, Command::Expire(_));
-            match draft.carry_out(command, &ground) {
-                Ok(records) => {
-                    group.leases.extend(grant);
-                    group.add(records, draft.revision, expired);
-                    group.answers.push((answer, draft.revision));
+            match draft.carry_out(command.clone(), author, &ground) {
+                Ok((records, entry)) => {
+                    result.leases.extend(grant);
+                    result.push(Ok(Written { revision: draft.revision, entry }), !records.is_empty());
+                    result.add(records, draft.revision, expired);
                 }
-                Err(refusal) => drop(answer.send(Err(refusal))),
+                Err(refusal) => result.push(Err(refusal), false),
             }
         }
-        (draft, group)
+        (draft, result)
     }
 
     fn put_in_force(&self, draft: Draft, group: &Group) {
@@ -137,16 +194,18 @@ impl Writer {
             return;
         }
         let now = Instant::now();
-        let mut leases = self.shared.leases();
+        let (mut leases, mut replicas) = (self.shared.leases(), self.shared.replicas());
         for step in &group.leases {
             match step {
                 LeaseStep::Forget { key, expired } => {
                     leases.forget(key);
+                    replicas.let_go(key);
                     let reason = if *expired { "its lease ended" } else { "it was deregistered" };
                     tracing::info!(service = &*key.service, id = &*key.id, reason, "instance removed");
                 }
                 LeaseStep::Grant { key, length, holder } => {
                     leases.grant(key.clone(), *length, holder.clone(), now);
+                    replicas.hold(key, holder.as_ref().map(|holder| holder.node.clone()));
                     // Its stream may have ended while the registration was being stored.
                     if let Some(holder) = holder.as_ref().filter(|h| !self.shared.publisher.is_live(h.stream))
                     {
@@ -155,12 +214,32 @@ impl Writer {
                 }
             }
         }
-        drop(leases);
+        drop((leases, replicas));
         self.shared.deadline_moved.notify_one();
     }
 }
 
+impl Shared {
+    /// Whose stream an instance hangs on, here or at another replica.
+    fn holder(&self, key: &InstanceKey) -> Option<Holder> {
+        let here = self.leases().holder(key).cloned();
+        here.or_else(|| self.replicas().holder(key))
+    }
+
+    /// Whether nobody believes in the instance any more.
+    fn is_over(&self, key: &InstanceKey, now: Instant) -> bool {
+        let is_over = self.leases().is_over(key, now);
+        let replicas = self.replicas();
+        (is_over || replicas.is_orphan_over(key, now)) && !replicas.may_be_elsewhere(key)
+    }
+}
+
 impl Group {
+    fn push(&mut self, outcome: Outcome, stores: bool) {
+        self.outcomes.push(outcome);
+        self.stores.push(stores);
+    }
+
     fn add(&mut self, records: Vec<Record>, revision: Revision, expired: bool) {
         for record in &records {
             if let Record::Instance { key, value: None } = record {

@@ -16,8 +16,9 @@ use redb::{
 };
 use serde::de::DeserializeOwned;
 
-use self::tables::{INSTANCES, LAYERS, META, ROUTES, SERVICES, Tables};
+use self::tables::{HISTORY, INSTANCES, LAYERS, META, ROUTES, SERVICES, Tables};
 use super::{Commit, Contents, LayerKey, Store, StoreError, Values, Versioned};
+use crate::history::Entry;
 use crate::registry::Registered;
 
 /// The newest layout this build reads and the one it writes.
@@ -42,7 +43,16 @@ impl EmbeddedStore {
             .map_err(|source| StoreError::Folder { path: folder.to_owned(), source })?;
         let path = folder.join(FILE);
         if !path.exists() {
-            create(folder, &path)?;
+            create(folder, &path, &Contents::default())?;
+        }
+        Self::open_existing(folder)
+    }
+
+    /// Opens the database in `folder`, which must be there.
+    pub(crate) fn open_existing(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join(FILE);
+        if !path.exists() {
+            return Err(StoreError::Missing(path));
         }
         let database = guarded(&path, || {
             let mut database = open_file(&path)?;
@@ -56,6 +66,25 @@ impl EmbeddedStore {
             }
         })?;
         Ok(Self { path, database: Some(database) })
+    }
+
+    /// Makes a database in `folder` that holds `contents`. One that exists is refused, or moved aside with `replace`.
+    pub(crate) fn restore(folder: &Path, contents: &Contents, replace: bool) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Folder { path: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(failed)?;
+        let path = folder.join(FILE);
+        if path.exists() {
+            if !replace {
+                return Err(StoreError::Exists(path.display().to_string()));
+            }
+            match Self::open_existing(folder) {
+                // A damaged one may be the very reason.
+                Ok(_) | Err(StoreError::Corrupt { .. }) => {}
+                Err(fault) => return Err(fault),
+            }
+            fs::rename(&path, path.with_extension("redb.replaced")).map_err(failed)?;
+        }
+        create(folder, &path, contents)
     }
 
     fn database(&mut self) -> Result<&Database, StoreError> {
@@ -115,7 +144,7 @@ fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, StoreError>) -> Resu
 
 /// Makes a new database under another name first: a file of the right name is always a whole one, so an
 /// empty or short one can be refused as damaged instead of being taken for new.
-fn create(folder: &Path, path: &Path) -> Result<(), StoreError> {
+fn create(folder: &Path, path: &Path, contents: &Contents) -> Result<(), StoreError> {
     let draft = path.with_extension("new");
     let folder_fault = |source| StoreError::Folder { path: folder.to_owned(), source };
     match fs::remove_file(&draft) {
@@ -125,7 +154,11 @@ fn create(folder: &Path, path: &Path) -> Result<(), StoreError> {
     let prepare = || -> Result<(), redb::Error> {
         let database = Database::builder().set_cache_size(CACHE_BYTES).create(&draft)?;
         let transaction = database.begin_write()?;
-        Tables::open(&transaction)?.meta.insert("format", FORMAT)?;
+        {
+            let mut tables = Tables::open(&transaction)?;
+            tables.meta.insert("format", FORMAT)?;
+            tables.fill(contents)?;
+        }
         Ok(transaction.commit()?)
     };
     prepare().map_err(|fault| failed(path, fault))?;
@@ -211,6 +244,7 @@ impl Loader<'_> {
             layers: self.rows(LAYERS, |(application, profile), layer: Versioned<Arc<Values>>| {
                 (LayerKey { application: application.to_owned(), profile: profile.to_owned() }, layer)
             })?,
+            history: self.rows(HISTORY, |revision, entry: Arc<Entry>| (revision, entry))?,
         })
     }
 
@@ -220,7 +254,12 @@ impl Loader<'_> {
         row: impl Fn(K::SelfType<'_>, V) -> T,
     ) -> Result<Vec<T>, StoreError> {
         let broken = |fault: redb::Error| failed(self.path, fault);
-        let table = self.read.open_table(table).map_err(|fault| broken(fault.into()))?;
+        let table = match self.read.open_table(table) {
+            Ok(table) => table,
+            // A database of before there was such a table; the first write makes it.
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(fault) => return Err(broken(fault.into())),
+        };
         let mut rows = Vec::new();
         for entry in table.iter().map_err(|fault| broken(fault.into()))? {
             let (key, value) = entry.map_err(|fault| broken(fault.into()))?;

@@ -11,7 +11,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use portreeve_config::wire::{ControlMessage, NodeMessage, Snapshot};
-use portreeve_config::{ControlPlaneConfig, SeedConfig};
+use portreeve_config::{ControlPlaneConfig, SeedConfig, StoreConfig};
 use portreeve_control_plane::{ControlPlane, RunningControlPlane};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -28,6 +28,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: http::HeaderMap,
     pub(crate) text: String,
+    pub(crate) bytes: Bytes,
 }
 
 impl Answer {
@@ -45,6 +46,7 @@ pub(crate) fn config(data_dir: &Path) -> ControlPlaneConfig {
     ControlPlaneConfig {
         listen: "127.0.0.1:0".to_owned(),
         data_dir: data_dir.to_owned(),
+        store: StoreConfig::default(),
         seed: SeedConfig::default(),
         trace_spans: 1_000,
         config_server: None,
@@ -70,14 +72,7 @@ impl Plane {
     }
 
     pub(crate) async fn send_to(address: SocketAddr, request: http::Request<Bytes>) -> Answer {
-        let stream = TcpStream::connect(address).await.unwrap();
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        let answer = tokio::time::timeout(LIMIT, sender.send_request(request.map(Full::new))).await;
-        let (head, body) = answer.expect("no answer in time").unwrap().into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        let text = String::from_utf8_lossy(&body).into_owned();
-        Answer { status: head.status.as_u16(), headers: head.headers, text }
+        send_to(address, request).await.unwrap()
     }
 
     pub(crate) fn request(&self, method: &str, path: &str) -> http::request::Builder {
@@ -121,6 +116,21 @@ impl Plane {
     }
 }
 
+/// Sends one request on a connection of its own.
+pub(crate) async fn send_to(
+    address: SocketAddr,
+    request: http::Request<Bytes>,
+) -> Result<Answer, Box<dyn std::error::Error>> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let answer = tokio::time::timeout(LIMIT, sender.send_request(request.map(Full::new))).await;
+    let (head, body) = answer.expect("no answer in time")?.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let text = String::from_utf8_lossy(&body).into_owned();
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, text, bytes: body })
+}
+
 /// The node's end of one stream.
 pub(crate) struct Node {
     lines: Option<mpsc::UnboundedSender<Bytes>>,
@@ -130,23 +140,35 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn open(plane: &Plane, hello: Value) -> Result<Self, Answer> {
-        let stream = TcpStream::connect(plane.running.address()).await.unwrap();
+        Self::open_at(plane.running.address(), hello).await
+    }
+
+    pub(crate) async fn open_at(address: SocketAddr, hello: Value) -> Result<Self, Answer> {
+        let stream = TcpStream::connect(address).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         let (lines, receiver) = mpsc::unbounded_channel();
-        let request = plane.request("POST", "/v1/stream").body(Outgoing(receiver)).unwrap();
+        let request = http::Request::post("/v1/stream").header("host", address.to_string());
+        let request = request.body(Outgoing(receiver)).unwrap();
         lines.send(format!("{hello}\n").into()).unwrap();
         let answer = tokio::time::timeout(LIMIT, sender.send_request(request)).await.unwrap().unwrap();
         let (head, body) = answer.into_parts();
         if head.status == 200 {
             return Ok(Self { lines: Some(lines), body, buffer: BytesMut::new() });
         }
-        let text = String::from_utf8_lossy(&body.collect().await.unwrap().to_bytes()).into_owned();
-        Err(Answer { status: head.status.as_u16(), headers: head.headers, text })
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Err(Answer { status: head.status.as_u16(), headers: head.headers, text, bytes })
     }
 
     pub(crate) fn say(&self, message: &NodeMessage) {
         self.say_raw(&serde_json::to_string(message).unwrap());
+    }
+
+    /// As [`Node::say`], for when the stream may have ended.
+    pub(crate) fn try_say(&self, message: &NodeMessage) {
+        let line = serde_json::to_string(message).unwrap();
+        let _ = self.lines.as_ref().unwrap().send(format!("{line}\n").into());
     }
 
     pub(crate) fn say_raw(&self, line: &str) {

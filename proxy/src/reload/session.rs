@@ -27,11 +27,16 @@ const SILENCE: Duration = Duration::from_secs(4);
 /// Pauses between attempts: short, so that a control plane that is back is found within a second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
+/// The longest pause before the next of several replicas: its nodes do not all come to it in the same moment when one
+/// is gone.
+const HOP: Duration = Duration::from_millis(100);
+
 /// Who is calling.
 #[derive(Clone, Debug)]
 pub struct SessionSettings {
-    /// The control plane's address (`http://127.0.0.1:7070`).
-    pub url: String,
+    /// The control plane's address (`http://127.0.0.1:7070`), or those of its replicas, of which one at a time is
+    /// talked to. Without any there is nobody to talk to.
+    pub urls: Vec<String>,
     /// The node's name.
     pub node: String,
     /// What it is.
@@ -72,7 +77,8 @@ impl Session {
         events: mpsc::Sender<SessionEvent>,
     ) -> Self {
         let (say, said) = mpsc::channel(256);
-        let conversation = Conversation { client, settings, said, events, held, registered: None };
+        let rounds = Rounds::over(settings.urls.len());
+        let conversation = Conversation { client, settings, said, events, held, registered: None, rounds };
         Self { say, task: tokio::spawn(conversation.keep_up()) }
     }
 
@@ -98,6 +104,43 @@ struct Conversation {
     held: Revision,
     /// What is said again after each reconnection.
     registered: Option<Instance>,
+    rounds: Rounds,
+}
+
+/// Whose turn it is among the replicas, and how long the pause before it is.
+#[derive(Debug)]
+struct Rounds {
+    replicas: usize,
+    turn: usize,
+    /// Attempts that failed since a stream was held for a while.
+    failed: usize,
+    pause: Duration,
+}
+
+impl Rounds {
+    /// Begins anywhere, so that nodes spread over the replicas.
+    fn over(replicas: usize) -> Self {
+        let replicas = replicas.max(1);
+        Self { replicas, turn: rand::random_range(0..replicas), failed: 0, pause: PAUSE.0 }
+    }
+
+    /// The stream held for a while: what failed before is forgotten.
+    fn held(&mut self) {
+        (self.failed, self.pause) = (0, PAUSE.0);
+    }
+
+    /// The pause before the next replica is tried: next to none while there is one that was not tried, then longer
+    /// from round to round.
+    fn failed(&mut self) -> Duration {
+        self.turn = (self.turn + 1) % self.replicas;
+        self.failed += 1;
+        if !self.failed.is_multiple_of(self.replicas) {
+            return HOP.mul_f64(rand::random_range(0.0..=1.0));
+        }
+        let pause = jittered(self.pause);
+        self.pause = (self.pause * 2).min(PAUSE.1);
+        pause
+    }
 }
 
 /// One stream: what is written to it, and what has been read of it.
@@ -111,21 +154,19 @@ struct Stream {
 
 impl Conversation {
     async fn keep_up(mut self) {
-        let mut pause = PAUSE.0;
         loop {
             let began = tokio::time::Instant::now();
             let Err(why) = self.hold_one().await;
             if began.elapsed() > PAUSE.1 {
-                pause = PAUSE.0;
+                self.rounds.held();
             }
             if self.events.send(SessionEvent::Lost(why)).await.is_err() {
                 return;
             }
-            let deadline = tokio::time::Instant::now() + jittered(pause);
+            let deadline = tokio::time::Instant::now() + self.rounds.failed();
             while let Ok(Some(message)) = tokio::time::timeout_at(deadline, self.said.recv()).await {
                 self.remember(&message);
             }
-            pause = (pause * 2).min(PAUSE.1);
         }
     }
 
@@ -150,7 +191,8 @@ impl Conversation {
 
     async fn begin(&self) -> Result<Stream, String> {
         let (out, body) = mpsc::channel(256);
-        let uri = format!("{}{STREAM_PATH}", self.settings.url.trim_end_matches('/'));
+        let url = self.settings.urls.get(self.rounds.turn).ok_or("no control plane is named")?;
+        let uri = format!("{}{STREAM_PATH}", url.trim_end_matches('/'));
         let request = Request::post(uri)
             .header(header::CONTENT_TYPE, "application/x-ndjson")
             .body(Lines(body))
@@ -166,7 +208,9 @@ impl Conversation {
         if let Some(instance) = &self.registered {
             write_to(&out, &NodeMessage::Register(instance.clone())).await?;
         }
-        let answer = self.client.open(request).await.map_err(|error| error.to_string())?;
+        let answer = tokio::time::timeout(SILENCE, self.client.open(request)).await;
+        let answer = answer.map_err(|_| format!("the control plane has been silent for {SILENCE:?}"))?;
+        let answer = answer.map_err(|error| error.to_string())?;
         match answer.status() {
             StatusCode::OK => {
                 Ok(Stream { out, answer: answer.into_body(), read: BytesMut::new(), searched: 0 })
@@ -256,4 +300,33 @@ impl Body for Lines {
 /// Somewhere between half of the pause and all of it, so that nodes do not all come back in the same moment.
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_replica_is_tried_before_a_pause() {
+        let mut rounds = Rounds::over(3);
+        for round in 0..4 {
+            let mut tried = std::collections::BTreeSet::new();
+            for attempt in 0..3 {
+                tried.insert(rounds.turn);
+                let pause = rounds.failed();
+                let longest = if attempt < 2 { HOP } else { (PAUSE.0 * 2u32.pow(round)).min(PAUSE.1) };
+                assert!(pause <= longest, "{round} {attempt} {pause:?}");
+            }
+            assert_eq!(tried.len(), 3);
+        }
+        rounds.held();
+        assert!(rounds.failed() <= HOP);
+    }
+
+    #[test]
+    fn a_single_control_plane_is_given_time() {
+        let mut rounds = Rounds::over(1);
+        assert!(rounds.failed() >= PAUSE.0 / 2);
+        assert!(rounds.failed() >= PAUSE.0);
+    }
 }

@@ -5,13 +5,14 @@ use std::io;
 use redb::{Key, Table, TableDefinition, WriteTransaction};
 use serde::Serialize;
 
-use crate::store::{Commit, Record, Versioned};
+use crate::store::{Commit, Contents, Record, Versioned};
 
 pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 pub(super) const ROUTES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("routes");
 pub(super) const SERVICES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("services");
 pub(super) const INSTANCES: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("instances");
 pub(super) const LAYERS: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("config");
+pub(super) const HISTORY: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("history");
 
 /// The tables of one write transaction.
 pub(super) struct Tables<'txn> {
@@ -20,6 +21,7 @@ pub(super) struct Tables<'txn> {
     services: Table<'txn, &'static str, &'static [u8]>,
     instances: Table<'txn, (&'static str, &'static str), &'static [u8]>,
     layers: Table<'txn, (&'static str, &'static str), &'static [u8]>,
+    history: Table<'txn, u64, &'static [u8]>,
 }
 
 impl<'txn> Tables<'txn> {
@@ -30,7 +32,18 @@ impl<'txn> Tables<'txn> {
             services: transaction.open_table(SERVICES)?,
             instances: transaction.open_table(INSTANCES)?,
             layers: transaction.open_table(LAYERS)?,
+            history: transaction.open_table(HISTORY)?,
         })
+    }
+
+    /// Puts in all of `contents`.
+    pub(super) fn fill(&mut self, contents: &Contents) -> Result<(), redb::Error> {
+        for Versioned { revision, value } in contents.records() {
+            self.put(&Commit { revision, records: vec![value] })?;
+        }
+        self.meta.insert("revision", contents.revision)?;
+        self.meta.insert("routes_revision", contents.routes_revision)?;
+        Ok(())
     }
 
     pub(super) fn put(&mut self, commit: &Commit) -> Result<(), redb::Error> {
@@ -54,6 +67,7 @@ impl<'txn> Tables<'txn> {
                     let name = (key.application.as_str(), key.profile.as_str());
                     set(&mut self.layers, name, value.as_ref())?;
                 }
+                Record::History { revision, value } => set(&mut self.history, *revision, value.as_ref())?,
             }
         }
         Ok(())
