@@ -154,6 +154,7 @@ fn what_the_control_plane_says() {
         Event::Config([("k".to_owned(), "v".to_owned())].into()),
     ];
     let snapshot = Snapshot {
+        epoch: "e".to_owned(),
         revision: 3,
         routes: vec![route()],
         services: vec!["s".to_owned()],
