@@ -54,6 +54,9 @@ pub(super) fn snapshot_tail(config: &Values) -> Bytes {
     tail.into()
 }
 
+/// A view, an application and a profile.
+type Scoped = (View, String, String);
+
 /// The lines of one commit.
 pub(super) struct ChangeFrames<'a> {
     commit: &'a Commit,
@@ -63,8 +66,7 @@ pub(super) struct ChangeFrames<'a> {
     whole: HashMap<NodeKind, Bytes>,
     /// By what a view has of the commit, which is everything or nothing for most views.
     parts: HashMap<Vec<bool>, Bytes>,
-    /// By view, application and profile.
-    scopes: HashMap<(View, String, String), (Arc<Values>, Option<Bytes>)>,
+    scopes: HashMap<Scoped, (Arc<Values>, Option<Bytes>)>,
 }
 
 impl<'a> ChangeFrames<'a> {
