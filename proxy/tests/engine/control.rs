@@ -320,8 +320,7 @@ async fn a_thousand_changes_under_load_fail_no_request() {
 #[tokio::test]
 async fn after_a_break_it_goes_on_from_what_it_holds() {
     let folder = tempfile::tempdir().unwrap();
-    let origin = Origin::saying("here").await;
-    let (gateway, listener) = begin(folder.path()).await;
+    let (origin, (gateway, listener)) = (Origin::saying("here").await, begin(folder.path()).await);
     let held = async |stream: &mut Stream| match stream.hear().await {
         NodeMessage::Hello { revision, epoch, services: None, .. } => (revision, epoch),
         other => panic!("{other:?}"),
@@ -339,7 +338,7 @@ async fn after_a_break_it_goes_on_from_what_it_holds() {
     stream.say(change(6, "route_put", route("b", "/b"))).await;
     assert_eq!(stream.hear().await, NodeMessage::Ack { revision: 6 });
     assert_eq!((status(&gateway, "/a").await, status(&gateway, "/b").await), (200, 200));
-    // What was refused is refused again: going on does not make it good.
+    // Going on does not make good what was refused.
     stream.say(change(7, "route_put", route("c", "no slash"))).await;
     assert!(matches!(stream.hear().await, NodeMessage::Nack { revision: 7, .. }));
     drop(stream);
