@@ -33,6 +33,10 @@ pub struct SidecarConfig {
     /// The address of `/metrics`, `/livez` and `/readyz`. Port 0 takes any free port.
     #[serde(default = "any_port")]
     pub admin: String,
+    /// The services that this one calls; only they can be reached through it then, and only of their instances it is told.
+    /// All when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<Vec<String>>,
     /// Threads that carry traffic.
     #[serde(default = "one")]
     pub workers: usize,

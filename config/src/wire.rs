@@ -3,7 +3,7 @@
 //! One node keeps one stream: `POST /v1/stream`, a JSON object a line in both directions
 //! (`application/x-ndjson`). The node's request body carries [`NodeMessage`]s, the answer's body
 //! [`ControlMessage`]s, both for as long as the node lives. A node begins with [`NodeMessage::Hello`] and is
-//! answered with a whole [`Snapshot`], then with [`Change`]s, each of which it acknowledges or refuses.
+//! answered with a whole [`Snapshot`] (or with [`ControlMessage::Resumed`], where it missed little), then with [`Change`]s, each of which it acknowledges or refuses.
 //! Fields that a receiver does not know are skipped, so that old and new versions can meet.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub type Revision = u64;
 pub const STREAM_PATH: &str = "/v1/stream";
 
 /// What kind of node is at the other end of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeKind {
     /// A gateway: wants routes and every service's instances.
@@ -79,6 +79,13 @@ pub enum NodeMessage {
         /// The newest revision the node holds, 0 for none.
         #[serde(default)]
         revision: Revision,
+        /// Whose revision that is, as the last snapshot said. With both, the control plane may send what was missed
+        /// instead of a snapshot.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        epoch: String,
+        /// The services it wants to hear of, 1,024 at most; all when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        services: Option<Vec<String>>,
     },
     /// Registers an instance, or replaces what was said of it. Its lease now hangs on this stream: each line
     /// received renews it, and when the stream breaks it ends after a short grace.
@@ -121,6 +128,14 @@ pub struct ConfigScope {
 pub enum ControlMessage {
     /// Everything the node asked for, as of one revision. Replaces what it had.
     Snapshot(Snapshot),
+    /// The node holds what it needs as of a revision; what it missed since follows as changes.
+    Resumed {
+        /// The revision that the node said.
+        revision: Revision,
+        /// The merged configuration as it is now (sidecars only).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        config: Option<BTreeMap<String, String>>,
+    },
     /// One step further.
     Change(Change),
     /// The node's registration or deregistration is stored and published.
@@ -145,6 +160,9 @@ pub enum ControlMessage {
 pub struct Snapshot {
     /// As of which revision.
     pub revision: Revision,
+    /// Whose revision that is. Revisions of different epochs have nothing to do with each other.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub epoch: String,
     /// All routes, in order of name (gateways only).
     #[serde(default)]
     pub routes: Vec<RouteConfig>,

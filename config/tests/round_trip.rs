@@ -114,8 +114,22 @@ fn what_nodes_say() {
     let fault = Fault::new("routes[0]", "no").hint("yes");
     let config = Some(ConfigScope { application: "a".to_owned(), profile: "default".to_owned() });
     for message in [
-        NodeMessage::Hello { node: "n".to_owned(), kind: NodeKind::Sidecar, config, revision: 7 },
-        NodeMessage::Hello { node: "n".to_owned(), kind: NodeKind::Gateway, config: None, revision: 0 },
+        NodeMessage::Hello {
+            node: "n".to_owned(),
+            kind: NodeKind::Sidecar,
+            config,
+            revision: 7,
+            epoch: "e".to_owned(),
+            services: Some(vec!["a".to_owned()]),
+        },
+        NodeMessage::Hello {
+            node: "n".to_owned(),
+            kind: NodeKind::Gateway,
+            config: None,
+            revision: 0,
+            epoch: String::new(),
+            services: None,
+        },
         NodeMessage::Register(instance()),
         NodeMessage::Renew,
         NodeMessage::Deregister { service: "s".to_owned(), id: "i".to_owned() },
@@ -140,6 +154,7 @@ fn what_the_control_plane_says() {
         Event::Config([("k".to_owned(), "v".to_owned())].into()),
     ];
     let snapshot = Snapshot {
+        epoch: "e".to_owned(),
         revision: 3,
         routes: vec![route()],
         services: vec!["s".to_owned()],

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use portreeve_config::wire::{NodeKind, Revision};
+use portreeve_config::wire::NodeKind;
 use portreeve_config::{
     AccessLog as Destination, ControlPlaneLink, Fault, Faults, GatewayConfig, Networks, TracingConfig,
 };
@@ -101,7 +101,7 @@ impl Gateway {
         let server = Server::start(settings, &plane, &state.live)?;
 
         let (events, heard) = mpsc::channel(256);
-        let session = session(&config, client, reloader.revision(), events);
+        let session = session(&config, client, &reloader, events);
         let (files, changed) = mpsc::channel(4);
         let reloader = tokio::spawn(reloader.run(session, heard, changed));
         let handover = Handover::new(&config, takeover, Arc::clone(server.doors()), given);
@@ -228,7 +228,7 @@ async fn reloader(
 fn session(
     config: &GatewayConfig,
     client: Client,
-    revision: Revision,
+    reloader: &Reloader,
     events: mpsc::Sender<SessionEvent>,
 ) -> Option<Session> {
     let settings = SessionSettings {
@@ -236,9 +236,11 @@ fn session(
         node: node_name(config),
         kind: NodeKind::Gateway,
         config: None,
+        services: None,
+        epoch: reloader.epoch().to_owned(),
         renew_every: Duration::from_secs(1),
     };
-    Some(Session::start(client, settings, revision, events))
+    Some(Session::start(client, settings, reloader.revision(), events))
 }
 
 fn gateway_plane(

@@ -129,6 +129,11 @@ impl Following {
         self.state.revision
     }
 
+    /// Whose revision that is.
+    pub(crate) fn epoch(&self) -> &str {
+        &self.state.epoch
+    }
+
     /// How things stand, from now on.
     pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
@@ -186,6 +191,13 @@ impl Following {
                 tracing::info!(revision = state.revision, "the control plane sent its whole state");
                 self.in_touch = true;
                 (state.revision, self.take_state(state))
+            }
+            SessionEvent::Resumed(revision, config) => {
+                tracing::info!(revision, "the control plane goes on from what is held");
+                self.in_touch = true;
+                let mut state = self.state.clone();
+                state.config = config.unwrap_or(state.config);
+                (revision, self.take_state(state))
             }
             SessionEvent::Change(change) => (change.revision, self.take_change(change)),
             SessionEvent::Registered(revision) => return self.confirmed(revision),

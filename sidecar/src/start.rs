@@ -203,6 +203,11 @@ fn session(
             node: identity.node.clone(),
             kind: NodeKind::Sidecar,
             config: Some(scope),
+            services: config
+                .calls
+                .as_ref()
+                .map(|calls| calls.iter().chain([&identity.service]).cloned().collect()),
+            epoch: following.epoch().to_owned(),
             // Three signs of life a lease, so that one that is late ends nothing.
             renew_every: (config.lease.get() / 3).min(Duration::from_secs(1)),
         };

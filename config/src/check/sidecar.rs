@@ -6,6 +6,9 @@ use super::path::Template;
 use super::{address, limits, names, process};
 use crate::{Fault, Faults, SidecarConfig};
 
+/// One less than a node can name: its own service is named beside them.
+const MOST_CALLED: usize = 1_023;
+
 pub(super) fn faults(config: &SidecarConfig) -> Faults {
     let mut faults = Faults::default();
     faults.add("service", names::service_name(&config.service));
@@ -14,6 +17,13 @@ pub(super) fn faults(config: &SidecarConfig) -> Faults {
     faults.add("profile", config.profile.as_deref().and_then(names::profile_name));
     if let Some(link) = &config.control_plane {
         faults.add("control_plane", process::control_plane_link(link));
+    }
+    for (index, service) in config.calls.iter().flatten().enumerate() {
+        faults.add(&format!("calls[{index}]"), names::service_name(service));
+    }
+    if config.calls.as_ref().is_some_and(|calls| calls.len() > MOST_CALLED) {
+        let problem = format!("more than {MOST_CALLED} services");
+        faults.push(Fault::new("calls", problem).hint("leave `calls` out to reach all"));
     }
     let listeners =
         [("inbound", &*config.inbound), ("outbound", &*config.outbound), ("admin", &*config.admin)];

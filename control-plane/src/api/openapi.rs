@@ -5,7 +5,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::operations::{Operation, SchemaOf};
+use super::operations::{JSON, Operation, SchemaOf};
 use super::problem::Problem;
 use super::write::ACTOR;
 
@@ -65,12 +65,12 @@ fn operation_id(operation: &Operation) -> String {
 }
 
 fn success(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
-    if operation.is_file {
-        return json!({"description": operation.summary, "content": {"application/gzip": {}}});
-    }
-    let Some(answer) = operation.answer else { return json!({"description": "Done."}) };
-    let schema = Value::from(answer(generator));
-    if operation.is_stream || schema == json!(true) {
+    let schema = match operation.answer {
+        Some(answer) => Value::from(answer(generator)),
+        None if operation.content == JSON => return json!({"description": "Done."}),
+        None => json!(true),
+    };
+    if operation.content != JSON || schema == json!(true) {
         return json!({"description": operation.summary, "content": content(operation, schema)});
     }
     let revision = json!({
@@ -87,8 +87,7 @@ fn success(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
 }
 
 fn content(operation: &Operation, schema: Value) -> Value {
-    let kind = if operation.is_stream { "application/x-ndjson" } else { "application/json" };
-    json!({kind: {"schema": schema}})
+    json!({operation.content: {"schema": schema}})
 }
 
 fn parameters(operation: &Operation, generator: &mut SchemaGenerator) -> Vec<Value> {

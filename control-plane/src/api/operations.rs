@@ -21,6 +21,11 @@ use crate::store::Values;
 /// The path of the document.
 const DOCUMENT: &str = "/v1/openapi.json";
 
+/// What bodies are, as a rule.
+pub(super) const JSON: &str = "application/json";
+/// A compressed file.
+const GZIP: &str = "application/gzip";
+
 /// Makes the schema of a type, its parts among the generator's definitions.
 pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
@@ -36,10 +41,8 @@ pub(super) struct Operation {
     pub(super) in_path: &'static [&'static str],
     pub(super) status: StatusCode,
     pub(super) answer: Option<SchemaOf>,
-    /// Lines of JSON in both directions, and no revision beside them.
-    pub(super) is_stream: bool,
-    /// A compressed file instead of JSON.
-    pub(super) is_file: bool,
+    /// What bodies are; JSON has the revision beside what it shows, anything else has not.
+    pub(super) content: &'static str,
     /// Whether `If-Match` is looked at.
     pub(super) is_conditional: bool,
     /// Whether it changes routes, services or configuration, in somebody's name.
@@ -68,8 +71,7 @@ impl Operation {
             in_path: &[],
             status: StatusCode::OK,
             answer: None,
-            is_stream: false,
-            is_file: false,
+            content: JSON,
             is_conditional: false,
             is_kept: false,
         }
@@ -270,13 +272,13 @@ fn configurations(operations: Operations) -> Operations {
 /// Requests that take as long as they need.
 pub(super) fn lasting() -> Operations {
     let stream = Operation {
-        is_stream: true,
+        content: "application/x-ndjson",
         ..post(STREAM_PATH, "A node's stream, a JSON object a line in both directions.")
             .body::<NodeMessage>()
             .answer::<ControlMessage>()
     };
     let everything =
-        Operation { is_file: true, ..get("/v1/backup", "Everything as one file, for a restore.") };
+        Operation { content: GZIP, ..get("/v1/backup", "Everything as one file, for a restore.") };
     let acknowledged = get(
         "/v1/revisions/{revision}/acknowledged",
         "Waits until every connected node has a revision in force (504 when some have not in time).",

@@ -33,6 +33,8 @@ const HELLO_WITHIN: Duration = Duration::from_secs(5);
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(1);
 /// Pieces of lines between the watcher's queue and the socket.
 const IN_FLIGHT: usize = 4;
+/// Services that a node can name.
+const MAX_SERVICES: usize = 1_024;
 /// Instances whose leases hang on one stream.
 const MAX_INSTANCES: usize = 1024;
 
@@ -42,7 +44,11 @@ pub(super) async fn open(State(context): State<Context>, request: Request) -> Re
     let first = tokio::time::timeout(HELLO_WITHIN, lines.next()).await.map_err(|_| {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "no `hello` came within 5 s; it must be the first line")
     })?;
-    let (peer, held) = hello(first.map_err(refused_line)?)?;
+    let (mut peer, epoch) = hello(first.map_err(refused_line)?)?;
+    let held = peer.held;
+    if epoch != context.state.publisher().epoch_of(&peer.view()) {
+        peer.held = 0;
+    }
     let (pieces, receiver) = mpsc::channel(IN_FLIGHT);
     let watcher = context.state.publisher().join(peer);
     tracing::info!(node = &*watcher.peer.node, kind = ?watcher.peer.kind, "node connected");
@@ -54,13 +60,13 @@ pub(super) async fn open(State(context): State<Context>, request: Request) -> Re
     Ok(response)
 }
 
-/// Who is calling, and which revision it holds.
-fn hello(line: Option<Bytes>) -> Result<(Peer, Revision), Problem> {
+/// Who calls, and whose revision it says it holds.
+fn hello(line: Option<Bytes>) -> Result<(Peer, String), Problem> {
     let line = line.ok_or_else(|| Problem::bad_request("the stream ended before `hello`"))?;
     let message = serde_json::from_slice(&line).map_err(|fault| {
         Problem::bad_request(format!("the first line is not a `hello`: {}", excerpt(&fault.to_string())))
     })?;
-    let NodeMessage::Hello { node, kind, config, revision } = message else {
+    let NodeMessage::Hello { node, kind, config, revision, epoch, services } = message else {
         return Err(Problem::bad_request("the first line must be a `hello`"));
     };
     let mut faults = Faults::default();
@@ -69,8 +75,17 @@ fn hello(line: Option<Bytes>) -> Result<(Peer, Revision), Problem> {
         faults.add("config.application", check::service_name(&scope.application));
         faults.add("config.profile", check::profile_name(&scope.profile));
     }
-    let peer = Peer { node: node.into(), kind, scope: config };
-    faults.into_result((peer, revision)).map_err(Problem::faulty)
+    let count = services.as_ref().map_or(0, Vec::len);
+    if count > MAX_SERVICES {
+        let problem = format!("{count} services: a node names at most {MAX_SERVICES}");
+        faults.push(Fault::new("services", problem).hint("leave the list out to hear of all"));
+    }
+    for (index, service) in services.iter().flatten().take(MAX_SERVICES).enumerate() {
+        faults.add(&format!("services[{index}]"), check::service_name(service));
+    }
+    let services = services.map(|services| Arc::new(services.into_iter().collect()));
+    let peer = Peer { node: node.into(), kind, scope: config, services, held: revision };
+    faults.into_result((peer, epoch)).map_err(Problem::faulty)
 }
 
 fn refused_line(fault: LineFault) -> Problem {

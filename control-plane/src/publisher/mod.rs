@@ -1,10 +1,13 @@
 //! Who watches, what each of them is sent, and how far each has followed. Knows nothing of sockets: a watcher
 //! is a bounded queue that somebody empties.
 
+mod catch_up;
 mod frames;
 mod queue;
+mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,8 +21,11 @@ use tokio::sync::Notify;
 use crate::state::Model;
 use crate::store::{Commit, Values};
 
+use catch_up::{Backlog, Encoded};
 use frames::ChangeFrames;
 use queue::{Due, Queue};
+
+use view::View;
 
 /// After this long without anything to say, a watcher gets a ping; nodes count on one a second.
 const PING_AFTER: Duration = Duration::from_millis(800);
@@ -35,9 +41,13 @@ pub(crate) struct Publisher {
     published: Notify,
     /// Wakes those who wait for acknowledgements.
     followed: Notify,
-    snapshots: Mutex<Vec<(NodeKind, Revision, Bytes)>>,
     /// Wakes the one who tells applications of changes to the built-in configuration.
     layers_changed: Notify,
+    /// What was encoded last for each view: snapshots, and changes that were missed since a revision.
+    snapshots: Mutex<Encoded<Revision>>,
+    missed: Mutex<Encoded<(Revision, Revision)>>,
+    backlog: Mutex<Backlog>,
+    epoch: String,
 }
 
 /// Who is at the other end of a stream.
@@ -46,6 +56,10 @@ pub(crate) struct Peer {
     pub(crate) node: Arc<str>,
     pub(crate) kind: NodeKind,
     pub(crate) scope: Option<ConfigScope>,
+    /// The services it wants to hear of; all where it named none.
+    pub(crate) services: Option<Arc<BTreeSet<String>>>,
+    /// The revision of its view's epoch that it holds; 0 for none.
+    pub(crate) held: Revision,
 }
 
 /// One stream.
@@ -57,6 +71,8 @@ pub(crate) struct Watcher {
     pub(crate) since: Timestamp,
     queue: Queue,
     progress: Mutex<Progress>,
+    /// What the node held when it came; taken once.
+    held: AtomicU64,
     /// The configuration it was told last.
     told: Mutex<Arc<Values>>,
     taken_over: Notify,
@@ -83,13 +99,23 @@ pub(crate) enum Sending {
 impl Publisher {
     /// A publisher that has published everything up to `revision`.
     pub(crate) fn new(revision: Revision) -> Self {
-        Self { revision: AtomicU64::new(revision), ..Self::default() }
+        let epoch = format!("{:016x}", rand::random::<u64>());
+        Self { revision: AtomicU64::new(revision), epoch, ..Self::default() }
+    }
+
+    /// Whose revisions these are: another one for each process, and for each view. A node that wants to hear of
+    /// other services than before has to hear of everything first.
+    pub(crate) fn epoch_of(&self, view: &View) -> String {
+        let mut hasher = DefaultHasher::new();
+        view.hash(&mut hasher);
+        format!("{}-{:016x}", self.epoch, hasher.finish())
     }
 
     /// Adds a watcher; its queue begins with a snapshot. An older stream of the same node ends.
     pub(crate) fn join(&self, peer: Peer) -> Arc<Watcher> {
         let watcher = Arc::new(Watcher {
             stream: self.last_stream.fetch_add(1, Ordering::Relaxed) + 1,
+            held: AtomicU64::new(peer.held),
             peer,
             since: Timestamp::now(),
             queue: Queue::new(),
@@ -141,15 +167,20 @@ impl Publisher {
         self.revision.store(model.revision, Ordering::Release);
         self.published.notify_waiters();
         let watchers = self.lock();
+        let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
         for commit in commits {
+            backlog.push(commit);
             let mut frames = ChangeFrames::new(commit, model);
             if frames.touches_config() {
                 self.layers_changed.notify_one();
             }
             for watcher in watchers.values() {
+                let view = watcher.peer.view();
                 let line = match watcher.peer.kind {
-                    NodeKind::Gateway => frames.gateway(),
-                    NodeKind::Sidecar => frames.sidecar(watcher.peer.scope.as_ref(), &mut watcher.told()),
+                    NodeKind::Gateway => frames.plain(&view),
+                    NodeKind::Sidecar => {
+                        frames.sidecar(&view, watcher.peer.scope.as_ref(), &mut watcher.told())
+                    }
                 };
                 watcher.queue.push_change(line);
             }
@@ -162,6 +193,8 @@ impl Publisher {
         self.revision.store(model.revision, Ordering::Release);
         self.published.notify_waiters();
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.backlog.lock().unwrap_or_else(PoisonError::into_inner) = Backlog::default();
         self.layers_changed.notify_one();
         self.lock().values().for_each(|watcher| watcher.queue.ask_for_snapshot());
     }
@@ -186,7 +219,7 @@ impl Publisher {
         let mut frames = ChangeFrames::of_config(&commit, model);
         for watcher in self.lock().values().filter(|watcher| watcher.peer.kind == NodeKind::Sidecar) {
             let mut told = watcher.told();
-            if let Some(line) = frames.config(watcher.peer.scope.as_ref(), &mut told) {
+            if let Some(line) = frames.config(&watcher.peer.view(), watcher.peer.scope.as_ref(), &mut told) {
                 watcher.queue.push_change(line);
             }
         }
@@ -232,28 +265,15 @@ impl Publisher {
         watcher.lock_progress().acknowledged < revision && self.is_live(watcher.stream)
     }
 
-    /// A whole snapshot for `watcher`. `model` must stay locked meanwhile.
-    fn snapshot(&self, watcher: &Watcher, model: &Model) -> [Bytes; 2] {
-        let kind = watcher.peer.kind;
-        watcher.queue.begin_snapshot();
-        let config = watcher.peer.scope.as_ref().map(|scope| model.merged(scope)).unwrap_or_default();
-        let tail = frames::snapshot_tail(&config);
-        *watcher.told() = Arc::new(config);
-        let mut snapshots = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
-        let head = match snapshots.iter().find(|(k, at, _)| *k == kind && *at == model.revision) {
-            Some((_, _, head)) => head.clone(),
-            None => {
-                let head = frames::snapshot_head(model, kind);
-                snapshots.retain(|(other, _, _)| *other != kind);
-                snapshots.push((kind, model.revision, head.clone()));
-                head
-            }
-        };
-        [head, tail]
-    }
-
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Watcher>>> {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Peer {
+    /// What it is told of.
+    pub(crate) fn view(&self) -> View {
+        View { kind: self.kind, services: self.services.clone() }
     }
 }
 
@@ -275,7 +295,7 @@ impl Watcher {
             Ok(Due::Overrun) => Sending::End("the node does not read its answers"),
             Ok(Due::Snapshot) => {
                 let mut lines = <[Bytes; 2]>::default();
-                read(&mut |model| lines = publisher.snapshot(self, model));
+                read(&mut |model| lines = publisher.catch_up(self, model));
                 Sending::Lines(lines)
             }
             Err(_) => {
@@ -316,7 +336,13 @@ mod tests {
     use super::*;
 
     fn peer(number: u64) -> Peer {
-        Peer { node: number.to_string().into(), kind: NodeKind::Gateway, scope: None }
+        Peer {
+            node: number.to_string().into(),
+            kind: NodeKind::Gateway,
+            scope: None,
+            services: None,
+            held: 0,
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 /// Lines and bytes that may wait.
 const MAX_LINES: usize = 1024;
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Answers to the watcher's own messages that may wait; one that asks on and never reads is cut off.
 const MAX_ANSWERS: usize = 256;
 

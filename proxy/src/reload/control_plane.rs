@@ -68,6 +68,11 @@ impl Reloader {
         self.control.revision
     }
 
+    /// Whose revision that is.
+    pub fn epoch(&self) -> &str {
+        &self.control.epoch
+    }
+
     /// Serves updates until nobody can send a file any more, and keeps the state then.
     pub(crate) async fn run(
         mut self,
@@ -98,6 +103,12 @@ impl Reloader {
             SessionEvent::Snapshot(state) => {
                 tracing::info!(revision = state.revision, "the control plane sent its whole state");
                 let (revision, outcome) = (state.revision, self.take_snapshot(state));
+                (revision, self.count(outcome))
+            }
+            SessionEvent::Resumed(revision, _) => {
+                tracing::info!(revision, "the control plane goes on from what is held");
+                // What was refused before is refused again, or is in force now.
+                let outcome = self.take_snapshot(self.control.clone());
                 (revision, self.count(outcome))
             }
             SessionEvent::Change(change) => {

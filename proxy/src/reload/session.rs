@@ -1,6 +1,7 @@
 //! A node's standing conversation with the control plane: one stream, kept up, begun again when it breaks. It
 //! carries what the node is told, what it answers, and the lease of the instance it stands for.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -43,6 +44,10 @@ pub struct SessionSettings {
     pub kind: NodeKind,
     /// Whose configuration it wants.
     pub config: Option<ConfigScope>,
+    /// The services it wants to hear of; all when absent.
+    pub services: Option<Vec<String>>,
+    /// The epoch of the state that the node holds already; empty for none.
+    pub epoch: String,
     /// How often a sign of life is sent.
     pub renew_every: Duration,
 }
@@ -50,8 +55,10 @@ pub struct SessionSettings {
 /// What comes of the conversation.
 #[derive(Debug)]
 pub enum SessionEvent {
-    /// The whole state, after each (re)connection.
+    /// The whole state, after a (re)connection.
     Snapshot(Snapshot),
+    /// The node holds what it needs; what it missed follows. With the configuration as it is now, for a sidecar.
+    Resumed(Revision, Option<BTreeMap<String, String>>),
     /// One step.
     Change(Change),
     /// A registration or deregistration is stored and published.
@@ -202,6 +209,8 @@ impl Conversation {
             kind: self.settings.kind,
             config: self.settings.config.clone(),
             revision: self.held,
+            epoch: self.settings.epoch.clone(),
+            services: self.settings.services.clone(),
         };
         // Said before the answer's head is awaited: the control plane wants to know who calls first.
         write_to(&out, &hello).await?;
@@ -225,8 +234,10 @@ impl Conversation {
         let event = match message {
             ControlMessage::Snapshot(snapshot) => {
                 self.held = snapshot.revision;
+                self.settings.epoch.clone_from(&snapshot.epoch);
                 SessionEvent::Snapshot(snapshot)
             }
+            ControlMessage::Resumed { revision, config } => SessionEvent::Resumed(revision, config),
             ControlMessage::Change(change) => {
                 self.held = change.revision;
                 SessionEvent::Change(change)
