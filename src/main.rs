@@ -12,6 +12,7 @@ Begin with:
   portreeve demo                               everything at once, with what to paste
   portreeve gateway --config gateway.yaml      a reverse proxy before services of yours
   portreeve check gateway.yaml                 what is wrong with a file, each fault with its line
+  portreeve explain --url https://host/path    which route takes a request, and why
 
 Exit codes: 0 done; 1 it could not start or go on; 2 the command line is wrong; 78 a configuration file is wrong.
 A sidecar with a command ends with the command's own code.";
@@ -44,6 +45,8 @@ enum Command {
     ControlPlane(commands::control_plane::Arguments),
     /// Say everything that is wrong with configuration files. Exits with 0 when nothing is, else with 78.
     Check(commands::check::Arguments),
+    /// Say what would become of a request, and why: routes tried, policies met, what the service would get.
+    Explain(commands::explain::Arguments),
     /// Print the JSON Schema of a kind of configuration file.
     Schema(commands::schema::Arguments),
     /// Run everything at once: control plane, gateway, and a shop of six services, each behind its sidecar.
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Sidecar(arguments) => commands::sidecar::run(*arguments),
         Command::ControlPlane(arguments) => commands::control_plane::run(arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
+        Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Schema(arguments) => commands::schema::run(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => commands::demo::run(arguments),

@@ -19,6 +19,7 @@ mod networks;
 mod place;
 mod render;
 mod route;
+mod route_test;
 mod schema;
 mod shape;
 mod sidecar;
@@ -42,7 +43,10 @@ pub use listener::{
     Alpn, CertificateConfig, ClientAuth, ClientAuthMode, ListenerConfig, Protocol, ProxyProtocolIn,
     TcpForward, TlsConfig, TlsVersion,
 };
-pub use load::{Document, Kind, LoadError, check_json, load_document, load_file, parse_document, parse_json};
+pub use load::{
+    Document, Kind, LoadError, check_json, load_document, load_document_with, load_file, load_file_with,
+    parse_document, parse_json,
+};
 pub use networks::Networks;
 pub use place::{EndpointAddress, ListenAddress};
 pub use render::{Content, PlacedFault};
@@ -50,6 +54,7 @@ pub use route::{
     AuthRule, Balance, CacheShare, HeaderMatch, HeaderOps, MethodName, Presence, RetryConfig, RetryOn,
     Rewrite, RouteCache, RouteConfig, RouteMatch,
 };
+pub use route_test::{Expectation, FieldValues, RouteTest, SampleRequest};
 pub use schema::schema;
 pub use sidecar::{ReadyCheck, SidecarConfig};
 pub use units::{ByteSize, Period};

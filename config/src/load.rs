@@ -132,16 +132,41 @@ pub fn load_file(path: &Path) -> Result<Document, LoadError> {
     load_document(&name, &text)
 }
 
+/// As [`load_file`]; `further` looks at the document once nothing else is wrong with it, and what it finds is told in
+/// the same way, with line and caret. Its paths start at the document.
+pub fn load_file_with(path: &Path, further: &dyn Fn(&Document) -> Faults) -> Result<Document, LoadError> {
+    let name = path.display().to_string();
+    let text = read_text(path, &name)?;
+    load_document_with(&name, &text, further)
+}
+
 /// Checks a text as [`load_file`] does. `name` stands for the file in messages.
 pub fn load_document(name: &str, text: &str) -> Result<Document, LoadError> {
     load_with(name, text, &substitute::process)
 }
 
+/// Checks a text as [`load_file_with`] does a file.
+pub fn load_document_with(
+    name: &str,
+    text: &str,
+    further: &dyn Fn(&Document) -> Faults,
+) -> Result<Document, LoadError> {
+    let read = read_document(text, &substitute::process);
+    let (document, tree) = read.map_err(|faults| content(name, text, faults))?;
+    let placed = further(&document).into_iter().filter_map(|fault| place(&tree, fault));
+    let spotted: Vec<Spotted> = placed.take(MOST_FAULTS).collect();
+    match spotted.is_empty() {
+        true => Ok(document),
+        false => Err(content(name, text, in_order(spotted))),
+    }
+}
+
 /// Deserialises any type from YAML text with every fault found, for documents that have no `kind:`. Nothing is
 /// replaced from the environment: the text may come from someone who must not see it.
 pub fn parse_document<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, LoadError> {
-    let (tree, spotted) = yaml::parse(text).map_err(|fault| content(name, text, vec![fault]))?;
-    typed(tree, spotted, |_: &Node, _: &T| Faults::default()).map_err(|faults| content(name, text, faults))
+    let (mut tree, spotted) = yaml::parse(text).map_err(|fault| content(name, text, vec![fault]))?;
+    typed(&mut tree, spotted, |_: &Node, _: &T| Faults::default())
+        .map_err(|faults| content(name, text, faults))
 }
 
 /// Deserialises any type from JSON with every fault found, in the words of the file loader: for APIs. The
@@ -156,15 +181,18 @@ pub fn check_json<T: DeserializeOwned>(json: &[u8], check: impl FnOnce(&T) -> Fa
     let mut tree: Node = serde_json::from_slice(json)
         .map_err(|fault| Fault::new("", format!("this is not valid JSON: {fault}")))?;
     let spotted = yaml::drop_repeated(&mut tree);
-    typed(tree, spotted, |_: &Node, value: &T| check(value))
+    typed(&mut tree, spotted, |_: &Node, value: &T| check(value))
         .map_err(|spotted| Faults(spotted.into_iter().map(|spotted| spotted.fault).collect()))
 }
 
 pub(crate) fn load_with(name: &str, text: &str, environment: Environment<'_>) -> Result<Document, LoadError> {
-    read_document(text, environment).map_err(|faults| content(name, text, faults))
+    read_document(text, environment)
+        .map(|(document, _)| document)
+        .map_err(|faults| content(name, text, faults))
 }
 
-fn read_document(text: &str, environment: Environment<'_>) -> Result<Document, Vec<Spotted>> {
+/// The document, and the tree it was read from.
+fn read_document(text: &str, environment: Environment<'_>) -> Result<(Document, Node), Vec<Spotted>> {
     let (mut tree, mut spotted) = yaml::parse(text).map_err(|fault| vec![fault])?;
     spotted.extend(substitute::substitute(&mut tree, environment));
     match take_kind(&mut tree, &mut spotted) {
@@ -173,31 +201,35 @@ fn read_document(text: &str, environment: Environment<'_>) -> Result<Document, V
             let check = |tree: &Node, config: &_| {
                 check::gateway_document(config, is_sound(tree, &["services", "control_plane", "auth"]))
             };
-            typed(tree, spotted, check).map(|config| Document::Gateway(Box::new(config)))
+            let config = typed(&mut tree, spotted, check)?;
+            Ok((Document::Gateway(Box::new(config)), tree))
         }
-        Some(Kind::Sidecar) => typed(tree, spotted, |_: &Node, config: &_| check::sidecar(config))
-            .map(|config| Document::Sidecar(Box::new(config))),
+        Some(Kind::Sidecar) => {
+            let config = typed(&mut tree, spotted, |_: &Node, config: &_| check::sidecar(config))?;
+            Ok((Document::Sidecar(Box::new(config)), tree))
+        }
         Some(Kind::ControlPlane) => {
             let check = |tree: &Node, config: &_| {
                 let seed = tree.entries().iter().find(|entry| entry.key == "seed");
                 let sound = seed.is_none_or(|seed| is_sound(&seed.node, &["services"]));
                 check::control_plane_document(config, sound)
             };
-            typed(tree, spotted, check).map(|config| Document::ControlPlane(Box::new(config)))
+            let config = typed(&mut tree, spotted, check)?;
+            Ok((Document::ControlPlane(Box::new(config)), tree))
         }
     }
 }
 
 /// The typed value of a tree, or every fault of its shape and its content in the order of the document.
 fn typed<T: DeserializeOwned>(
-    mut tree: Node,
+    tree: &mut Node,
     mut spotted: Vec<Spotted>,
     check: impl FnOnce(&Node, &T) -> Faults,
 ) -> Result<T, Vec<Spotted>> {
-    let (value, misshapen) = read::<T>(&mut tree);
+    let (value, misshapen) = read::<T>(tree);
     spotted.extend(misshapen);
     if let Some(value) = &value {
-        let placed = check(&tree, value).into_iter().filter_map(|fault| place(&tree, fault));
+        let placed = check(tree, value).into_iter().filter_map(|fault| place(tree, fault));
         spotted.extend(placed.take(MOST_FAULTS));
     }
     match value {

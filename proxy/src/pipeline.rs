@@ -13,6 +13,7 @@ mod attempts;
 mod calls;
 mod finish;
 mod kept;
+mod rehearsal;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use portreeve_config::Period;
 
 pub use attempts::{AttemptFault, Verdict};
 pub use kept::{Fill, from_cache};
+pub use rehearsal::{Onward, Rehearsed};
 
 use crate::plane::Pinned;
 use crate::policy::auth::Identity;
@@ -177,9 +179,7 @@ impl Exchange {
             let auth = pinned.snapshot.auth.as_ref().ok_or(Rejection::NoRoute)?;
             self.identity = Some(auth.authenticate(&head.headers).await.map_err(Rejection::Auth)?);
         }
-        if body_length.is_some_and(|length| length > route.max_body) {
-            return Err(Rejection::TooLarge { limit: route.max_body });
-        }
+        fits(route, body_length)?;
         let is_identified = self.identity.is_some();
         let is_covered = route.cache.as_ref().is_some_and(|rule| rule.covers(&head.headers, is_identified));
         self.dress(route, &mut head.headers);
@@ -249,6 +249,11 @@ impl Exchange {
         &self.pinned
     }
 
+    /// The target as it was read.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// The host the request names, without port.
     pub fn host(&self) -> &str {
         self.target.host()
@@ -262,6 +267,13 @@ impl Exchange {
     fn route_in<'s>(&self, pinned: &'s Pinned) -> Option<&'s Route> {
         let (number, _) = self.route.as_ref()?;
         pinned.snapshot.routes.get(*number).map(Arc::as_ref)
+    }
+}
+
+fn fits(route: &Route, body_length: Option<u64>) -> Result<(), Rejection> {
+    match body_length.is_some_and(|length| length > route.max_body) {
+        true => Err(Rejection::TooLarge { limit: route.max_body }),
+        false => Ok(()),
     }
 }
 
@@ -318,17 +330,21 @@ fn find_route(
     target: &Target,
     head: &request::Parts,
 ) -> Result<(usize, Captures), Rejection> {
-    let view = RequestView {
+    match pinned.snapshot.router.find(&view_of(target, head)) {
+        Match::Found(number, captures) => Ok((*number, captures)),
+        Match::MethodNotAllowed(methods) => Err(Rejection::MethodNotAllowed(methods)),
+        Match::NotFound => Err(Rejection::NoRoute),
+    }
+}
+
+/// What the router sees of a request.
+fn view_of<'a>(target: &'a Target, head: &'a request::Parts) -> RequestView<'a> {
+    RequestView {
         host: target.host(),
         path: target.path(),
         query: target.query(),
         method: &head.method,
         headers: &head.headers,
-    };
-    match pinned.snapshot.router.find(&view) {
-        Match::Found(number, captures) => Ok((*number, captures)),
-        Match::MethodNotAllowed(methods) => Err(Rejection::MethodNotAllowed(methods)),
-        Match::NotFound => Err(Rejection::NoRoute),
     }
 }
 

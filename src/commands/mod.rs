@@ -8,6 +8,7 @@ pub(crate) mod demo;
 #[cfg(feature = "demo")]
 pub(crate) mod demo_service;
 pub(crate) mod exec_with_parent;
+pub(crate) mod explain;
 pub(crate) mod gateway;
 pub(crate) mod logging;
 pub(crate) mod schema;

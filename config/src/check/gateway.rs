@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::{auth, limits, listener, names, process, routes, upstream};
+use super::{auth, limits, listener, names, process, route_test, routes, upstream};
 use crate::{AuthRule, Fault, Faults, GatewayConfig, RouteConfig};
 
 /// Without `references` no section is blamed for naming something of another section that is not there.
@@ -28,6 +28,7 @@ pub(super) fn faults(config: &GatewayConfig, references: bool) -> Faults {
         faults.add(&place, names::service_name(name));
         faults.add(&place, upstream::faults(service));
     }
+    faults.add("tests", route_test::faults(&config.tests));
     faults.add("routes", routes(&as_meant(config), services.as_ref()));
     if references && config.auth.is_none() {
         faults.add("routes", tokens_of_nobody(config));

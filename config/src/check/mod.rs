@@ -12,6 +12,7 @@ mod path;
 mod process;
 mod registry;
 mod route;
+mod route_test;
 mod seed;
 mod sidecar;
 mod upstream;
@@ -20,7 +21,7 @@ use std::collections::BTreeSet;
 
 use crate::mend::MOST_FAULTS;
 use crate::wire::Instance;
-use crate::{ControlPlaneConfig, Fault, Faults, GatewayConfig, RouteConfig, SidecarConfig};
+use crate::{ControlPlaneConfig, Fault, Faults, GatewayConfig, RouteConfig, SampleRequest, SidecarConfig};
 
 pub(crate) use address::{is_host, reachable};
 pub use names::{config_key, config_value, instance_id, node_name, profile_name, route_name, service_name};
@@ -48,6 +49,11 @@ pub fn routes(routes: &[RouteConfig], services: Option<&BTreeSet<String>>) -> Fa
         }
     }
     faults
+}
+
+/// Every fault of a request that is to be explained. Paths start at the request (`url`).
+pub fn sample_request(request: &SampleRequest) -> Faults {
+    route_test::request(request)
 }
 
 /// Every fault of a gateway's document.
