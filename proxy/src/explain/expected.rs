@@ -37,9 +37,8 @@ impl Found<'_> {
         let outcome = self.outcome();
         let mut compare = |field: &str, wanted: Option<&String>, found: Option<&str>| {
             if let Some(wanted) = wanted.filter(|wanted| found != Some(wanted.as_str())) {
-                let what = if field == "target" { "what is asked for" } else { field };
                 let found = found.map_or_else(|| outcome.clone(), |found| format!("found `{found}`"));
-                faults.push(Fault::new(field, format!("expected the {what} `{wanted}`; {found}")));
+                faults.push(Fault::new(field, format!("expected the {field} `{wanted}`; {found}")));
             }
         };
         compare("route", expect.route.as_ref(), route.map(|route| &*route.name));

@@ -83,3 +83,6 @@ impl Exchange {
         route.cache.as_ref().is_some_and(covers)
     }
 }
+
+#[cfg(test)]
+mod tests;
