@@ -10,6 +10,7 @@ mod control_plane;
 mod dns;
 mod fault;
 mod gateway;
+pub mod import;
 mod json;
 mod limits;
 mod listener;

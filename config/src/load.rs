@@ -14,8 +14,8 @@ use crate::tree::{Entry, Found, Node, Position, Spotted, State, Value};
 use crate::{ControlPlaneConfig, Fault, Faults, GatewayConfig, PlacedFault, SidecarConfig};
 use crate::{check, suggest, yaml};
 
-/// The largest file that is read.
-const MOST_BYTES: u64 = 4 * 1024 * 1024;
+/// The largest file that is read: three times what 100,000 routes take.
+const MOST_BYTES: u64 = 32 * 1024 * 1024;
 
 /// A checked document; its `kind:` says which.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,8 +88,8 @@ pub enum LoadError {
         /// Why.
         source: std::io::Error,
     },
-    /// More than 4 MiB.
-    #[error("`{path}` is larger than 4 MiB: it is hardly a configuration file; split it, or check the name")]
+    /// More than 32 MiB.
+    #[error("`{path}` is larger than 32 MiB: it is hardly a configuration file; split it, or check the name")]
     TooLarge {
         /// Which file.
         path: String,
@@ -305,7 +305,7 @@ fn is_whole(node: &Node) -> bool {
         }
 }
 
-fn content(name: &str, text: &str, spotted: Vec<Spotted>) -> LoadError {
+pub(crate) fn content(name: &str, text: &str, spotted: Vec<Spotted>) -> LoadError {
     LoadError::Content(Box::new(Content::new(name, text, spotted)))
 }
 

@@ -205,15 +205,15 @@ fn files_that_are_no_text_name_the_path_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
     std::fs::write(place("broken.yaml"), b"kind: gateway\n\xff\xfe").unwrap();
-    std::fs::write(place("huge.yaml"), vec![b'#'; 4 * 1024 * 1024 + 1]).unwrap();
-    std::fs::write(place("large.yaml"), [b"kind: gateway\n#".to_vec(), vec![b'#'; 4 << 20]].concat())
+    std::fs::write(place("huge.yaml"), vec![b'#'; (32 << 20) + 1]).unwrap();
+    std::fs::write(place("large.yaml"), [b"kind: gateway\n#".to_vec(), vec![b'#'; 32 << 20]].concat())
         .unwrap();
     for (name, words) in [
         ("missing.yaml", "there is no file"),
         ("", "is a folder"),
         ("broken.yaml", "is not UTF-8 text (line 2)"),
-        ("huge.yaml", "larger than 4 MiB"),
-        ("large.yaml", "larger than 4 MiB"),
+        ("huge.yaml", "larger than 32 MiB"),
+        ("large.yaml", "larger than 32 MiB"),
     ] {
         let error = load_file(&place(name)).expect_err(name);
         assert!(error.faults().is_empty());
