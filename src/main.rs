@@ -47,6 +47,8 @@ enum Command {
     Check(commands::check::Arguments),
     /// Say what would become of a request, and why: routes tried, policies met, what the service would get.
     Explain(commands::explain::Arguments),
+    /// Make a gateway's file of another gateway's, and say what has no equivalent.
+    Import(commands::import::Arguments),
     /// Print the JSON Schema of a kind of configuration file.
     Schema(commands::schema::Arguments),
     /// Run everything at once: control plane, gateway, and a shop of six services, each behind its sidecar.
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::ControlPlane(arguments) => commands::control_plane::run(arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
+        Command::Import(arguments) => commands::import::run(&arguments),
         Command::Schema(arguments) => commands::schema::run(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => commands::demo::run(arguments),

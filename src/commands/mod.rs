@@ -10,6 +10,7 @@ pub(crate) mod demo_service;
 pub(crate) mod exec_with_parent;
 pub(crate) mod explain;
 pub(crate) mod gateway;
+pub(crate) mod import;
 pub(crate) mod logging;
 pub(crate) mod schema;
 mod service_manager;

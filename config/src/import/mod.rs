@@ -21,11 +21,27 @@ pub struct Imported {
     pub report: Report,
 }
 
+/// What whoever imports decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choices {
+    /// Which dates have passed.
+    pub now: SystemTime,
+    /// Keep routes that would take requests of one that is left out, and report them.
+    pub with_gaps: bool,
+}
+
+impl Choices {
+    /// Nothing that takes more than its original, by the clock of this machine.
+    pub fn strict() -> Self {
+        Self { now: SystemTime::now(), with_gaps: false }
+    }
+}
+
 /// Makes a gateway's file of an `application.yml` with Spring Cloud Gateway's routes. `name` stands for the file in
-/// messages; `now` says which dates have passed.
+/// messages.
 ///
 /// # Errors
 /// [`LoadError::Content`] when it is no YAML, or holds no routes.
-pub fn spring(name: &str, text: &str, now: SystemTime) -> Result<Imported, LoadError> {
-    spring::import(name, text, now).map_err(|fault| content(name, text, vec![fault]))
+pub fn spring(name: &str, text: &str, choices: Choices) -> Result<Imported, LoadError> {
+    spring::import(name, text, choices).map_err(|fault| content(name, text, vec![fault]))
 }

@@ -46,7 +46,11 @@ fn flow(value: &Value) -> String {
 
 /// Text, in quotes wherever it could be taken for anything else. `$` is doubled: it begins a variable here.
 pub(super) fn scalar(text: &str) -> String {
-    let is_plain = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '/')
+    // `5s` is text; `1e5` and `0x1f` are numbers.
+    let is_measure = text.starts_with(|first: char| ('1'..='9').contains(&first))
+        && text.ends_with(|last: char| last.is_ascii_alphabetic());
+    let is_word = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '/');
+    let is_plain = (is_word || is_measure)
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte))
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
             .contains(&text.to_ascii_lowercase().as_str());

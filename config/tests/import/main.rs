@@ -7,18 +7,23 @@ mod single;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use portreeve_config::import::{Imported, spring};
+use portreeve_config::import::{Choices, Imported, spring};
 use portreeve_config::{Document, load_document};
 
 /// A day in 2026.
-pub(crate) fn now() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_780_000_000)
+pub(crate) fn strict() -> Choices {
+    Choices { now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_780_000_000), with_gaps: false }
 }
 
 pub(crate) fn imported(text: &str) -> Imported {
-    let imported = spring("application.yml", text, now()).unwrap_or_else(|error| panic!("{text}\n{error}"));
+    imported_with(text, strict())
+}
+
+pub(crate) fn imported_with(text: &str, choices: Choices) -> Imported {
+    let imported = spring("application.yml", text, choices).unwrap_or_else(|error| panic!("{text}\n{error}"));
     let checked = load_document("gateway.yaml", &imported.yaml);
-    let Document::Gateway(config) = checked.unwrap_or_else(|error| panic!("{error}\n{}", imported.yaml)) else {
+    let Document::Gateway(config) = checked.unwrap_or_else(|error| panic!("{error}\n{}", imported.yaml))
+    else {
         panic!("it is a gateway's")
     };
     let shown = imported.yaml.matches("LEFT OUT: ").count();

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::definition::{Args, Factory};
 use super::predicates::Refused;
 use super::rewriting::Rewriting;
+use crate::ByteSize;
 use crate::import::Effect;
 
 /// What filters make of a route beside its path.
@@ -159,7 +160,7 @@ impl Changes {
         let size = size(written).ok_or_else(|| {
             (format!("`{written}` is no size"), "write `max_body` by hand, such as `5MiB`".to_owned())
         })?;
-        self.settings.insert("max_body".to_owned(), json!(format!("{size}B")));
+        self.settings.insert("max_body".to_owned(), json!(ByteSize(size)));
         Ok(())
     }
 

@@ -12,12 +12,10 @@ mod settings;
 mod source;
 mod translation;
 
-use std::time::SystemTime;
-
 use serde_json::{Value, json};
 
 use super::report::{Effect, Entry, Report};
-use super::{Imported, write};
+use super::{Choices, Imported, write};
 use crate::tree::Spotted;
 use crate::{Fault, yaml};
 use definition::{Definition, Factory, factories};
@@ -34,7 +32,7 @@ const PREFIXES: [&str; 4] = [
     "spring.cloud.gateway",
 ];
 
-pub(super) fn import(name: &str, text: &str, now: SystemTime) -> Result<Imported, Spotted> {
+pub(super) fn import(name: &str, text: &str, choices: Choices) -> Result<Imported, Spotted> {
     let documents = yaml::parse_all(text)?;
     let (documents, profiles) = settings::without_profiles(documents);
     let source = Source::new(documents, text);
@@ -58,7 +56,7 @@ pub(super) fn import(name: &str, text: &str, now: SystemTime) -> Result<Imported
         let span = source.documents.first().map_or(0..0, |node| node.span.start..node.span.start);
         return Err(Spotted { fault, position: Vec::new(), span });
     };
-    let reading = Reading { now, takes_slash: prefix == "spring.cloud.gateway" };
+    let reading = Reading { choices, takes_slash: prefix == "spring.cloud.gateway" };
     let mut services = Services::default();
     let outcomes = translated(&source, prefix, reading, &mut services);
     settings::report(&source, prefix, &mut report);
@@ -95,7 +93,7 @@ fn translated(source: &Source<'_>, prefix: &str, reading: Reading, services: &mu
         outcomes.push(outcome);
     }
     translation::name_apart(&mut outcomes);
-    translation::keep_order(&mut outcomes);
+    translation::keep_order(&mut outcomes, translation.reading.choices.with_gaps);
     translation::leave_faulty_out(&mut outcomes);
     outcomes
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::definition::{Args, Factory};
 use super::expression::{Texts, texts};
 use super::pattern::Pattern;
-use crate::import::Effect;
+use crate::import::{Choices, Effect};
 
 /// What one route asks of a request, each part with the choices it leaves.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +28,7 @@ pub(super) type Refused = (String, String);
 /// What predicates are read with.
 #[derive(Clone, Copy)]
 pub(super) struct Reading {
-    pub(super) now: SystemTime,
+    pub(super) choices: Choices,
     /// `/a` takes `/a/` too, as in versions before 5.
     pub(super) takes_slash: bool,
 }
@@ -48,7 +48,7 @@ impl Conditions {
             "Method" => self.method(predicate),
             "Header" => self.field(predicate, "header"),
             "Query" => self.field(predicate, "param"),
-            "After" | "Before" | "Between" => self.time(predicate, reading.now),
+            "After" | "Before" | "Between" => self.time(predicate, reading.choices.now),
             other => Err(unknown(other)),
         }
     }

@@ -34,6 +34,11 @@ impl Services {
     /// # Errors
     /// Why it leads nowhere here.
     pub(super) fn destination(&mut self, uri: &str) -> Result<Destination, Refused> {
+        // What stands before `@` may be a password, and is used neither there nor here.
+        let uri = &match (uri.find("//"), uri.rfind('@')) {
+            (Some(start), Some(end)) if start < end => format!("{}//{}", &uri[..start], &uri[end + 1..]),
+            _ => uri.to_owned(),
+        };
         let refused = |what: &str, instead: &str| Err((format!("`uri: {uri}`: {what}"), instead.to_owned()));
         let Some((scheme, rest)) = uri.split_once(':') else {
             return refused("it has no scheme", "write `http://host:port` or `lb://service`");
@@ -64,7 +69,7 @@ impl Services {
     }
 
     fn fixed(&mut self, authority: &str, port: u16, is_tls: bool) -> String {
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let host = authority;
         let has_port =
             host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
         let endpoint = if has_port { host.to_owned() } else { format!("{host}:{port}") };

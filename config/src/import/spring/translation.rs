@@ -294,16 +294,24 @@ pub(super) fn name_apart(outcomes: &mut [Outcome]) {
 }
 
 /// Leaves out what would take requests of a route that comes first there: of one that is here, because it is more
-/// specific, and of one that is left out, because that one is gone. Where `priority` can keep the order it does.
-pub(super) fn keep_order(outcomes: &mut [Outcome]) {
+/// specific, and of one that is left out, because that one is gone (unless gaps are wanted). Where `priority` can keep the order it does.
+pub(super) fn keep_order(outcomes: &mut [Outcome], with_gaps: bool) {
     for later in 0..outcomes.len() {
         let (before, rest) = outcomes.split_at_mut(later);
         let Some(own) = rest.first_mut() else { return };
         if own.is_left_out() {
             continue;
         }
-        let taken = before.iter().find_map(|other| own.takes_from(other));
+        let (gone, there): (Vec<_>, Vec<_>) = before.iter().partition(|other| other.is_left_out());
+        let taken = there.into_iter().find_map(|other| own.takes_from(other));
+        let gap = gone.into_iter().find_map(|other| own.takes_from(other));
         own.refusals.extend(taken.map(|refused| Said::refusal(refused, &own.span)));
+        match gap {
+            Some((what, instead)) if with_gaps => {
+                own.notes.push(Said::note((Effect::Differs, what, instead), &own.span));
+            }
+            gap => own.refusals.extend(gap.map(|refused| Said::refusal(refused, &own.span))),
+        }
     }
     let live: Vec<(usize, usize)> = outcomes
         .iter()
