@@ -14,6 +14,7 @@ mod calls;
 mod finish;
 mod kept;
 mod rehearsal;
+mod routed;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,13 +32,14 @@ use crate::plane::Pinned;
 use crate::policy::auth::Identity;
 use crate::policy::cache::{Asked, Bypass, Lookup, RequestRule, StoredResponse};
 use crate::policy::headers::{self, Forwarding, Peer};
-use crate::policy::routing::{Captures, Match, RequestView};
+use crate::policy::routing::Captures;
 use crate::policy::trace::TraceContext;
 use crate::rejection::{Blame, Rejection};
 use crate::snapshot::Route;
 use crate::target::Target;
 use attempts::Attempts;
 use calls::Call;
+use routed::find_route;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -323,29 +325,6 @@ fn identify(pinned: &Pinned, fields: &mut HeaderMap, trace: &TraceContext) -> Op
     let id = HeaderValue::from_str(&trace.request_id()).ok()?;
     fields.insert(headers::REQUEST_ID, id.clone());
     Some(id)
-}
-
-fn find_route(
-    pinned: &Pinned,
-    target: &Target,
-    head: &request::Parts,
-) -> Result<(usize, Captures), Rejection> {
-    match pinned.snapshot.router.find(&view_of(target, head)) {
-        Match::Found(number, captures) => Ok((*number, captures)),
-        Match::MethodNotAllowed(methods) => Err(Rejection::MethodNotAllowed(methods)),
-        Match::NotFound => Err(Rejection::NoRoute),
-    }
-}
-
-/// What the router sees of a request.
-fn view_of<'a>(target: &'a Target, head: &'a request::Parts) -> RequestView<'a> {
-    RequestView {
-        host: target.host(),
-        path: target.path(),
-        query: target.query(),
-        method: &head.method,
-        headers: &head.headers,
-    }
 }
 
 #[cfg(test)]

@@ -54,3 +54,28 @@ fn whole_files_become_what_stands_beside_them() {
     }
     assert!(count >= 4);
 }
+
+#[test]
+fn broken_files_are_refused_or_read_and_never_end_the_import() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/files");
+    let (mut read, mut refused) = (0, 0);
+    for name in ["shop.yml", "guarded.yml", "hosts.yml"] {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        for at in (0..text.len()).step_by(11) {
+            let mut letters: Vec<char> = text.chars().collect();
+            letters[at] = ['{', '}', ',', '=', '(', '\u{0}', 'é', ' ', '*', '$'][at % 10];
+            let changed: String = letters.into_iter().collect();
+            for broken in [&text[..at], changed.as_str()] {
+                match spring("application.yml", broken, strict()) {
+                    Ok(imported) => {
+                        let checked = load_document("gateway.yaml", &imported.yaml);
+                        assert!(checked.is_ok(), "{broken}\n{}\n{}", imported.yaml, checked.unwrap_err());
+                        read += 1;
+                    }
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+    }
+    assert!(read > 50 && refused > 50, "{read} {refused}");
+}

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, request};
 
-use super::{Exchange, fits, view_of};
+use super::routed::view_of;
+use super::{Exchange, fits};
 use crate::policy::cache::RequestRule;
 use crate::policy::routing::{Captures, Witness};
 use crate::rejection::Rejection;

@@ -4,12 +4,14 @@ mod definition;
 mod expression;
 mod filters;
 mod order;
+mod outcome;
 mod pattern;
 mod predicates;
 mod rewriting;
 mod services;
 mod settings;
 mod source;
+mod together;
 mod translation;
 
 use serde_json::{Value, json};
@@ -19,10 +21,11 @@ use super::{Choices, Imported, write};
 use crate::tree::Spotted;
 use crate::{Fault, yaml};
 use definition::{Definition, Factory, factories};
+use outcome::Outcome;
 use predicates::Reading;
 use services::Services;
 use source::{Source, items, text_of};
-use translation::{Outcome, Translation};
+use translation::Translation;
 
 /// Where routes stand: the newer names first.
 const PREFIXES: [&str; 4] = [
@@ -92,9 +95,9 @@ fn translated(source: &Source<'_>, prefix: &str, reading: Reading, services: &mu
         outcome.line = source.line(&definition.span);
         outcomes.push(outcome);
     }
-    translation::name_apart(&mut outcomes);
-    translation::keep_order(&mut outcomes, translation.reading.choices.with_gaps);
-    translation::leave_faulty_out(&mut outcomes);
+    together::name_apart(&mut outcomes);
+    together::keep_order(&mut outcomes, translation.reading.choices.with_gaps);
+    together::leave_faulty_out(&mut outcomes);
     outcomes
 }
 

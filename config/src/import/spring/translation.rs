@@ -1,21 +1,16 @@
-//! One route after the other, and then all of them together: names, order, and whether each passes the checks.
+//! One route after the other: where it leads, what it asks, what its filters make of it.
 
-use std::collections::BTreeSet;
-use std::ops::Range;
-
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::definition::{Definition, Factory};
 use super::filters::{Changes, period};
 use super::order::Place;
+use super::outcome::{Outcome, Said};
 use super::pattern::Pattern;
 use super::predicates::{Conditions, Reading, Refused};
 use super::rewriting::Rewriting;
 use super::services::Services;
-use super::source::Source;
-use crate::import::{Effect, Report, write};
-use crate::{RouteConfig, check};
+use crate::import::Effect;
 
 /// Routes that one route may become: hosts, paths and values multiply.
 const MOST: usize = 64;
@@ -25,40 +20,6 @@ pub(super) struct Translation<'a> {
     pub(super) reading: Reading,
     pub(super) defaults: &'a [Factory],
     pub(super) timeout: Option<&'a str>,
-}
-
-/// What became of a route.
-#[derive(Default)]
-pub(super) struct Outcome {
-    id: String,
-    pub(super) line: usize,
-    pub(super) service: String,
-    pub(super) is_balanced: bool,
-    /// As they are written, and where each stands among the others.
-    pub(super) routes: Vec<(Value, Place)>,
-    /// Why it is left out; empty for one that is not.
-    pub(super) refusals: Vec<Said>,
-    notes: Vec<Said>,
-    span: Range<usize>,
-}
-
-/// Something about a route, and where in the file it comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Said {
-    effect: Effect,
-    what: String,
-    instead: String,
-    span: Range<usize>,
-}
-
-impl Said {
-    fn refusal((what, instead): Refused, span: &Range<usize>) -> Self {
-        Self { effect: Effect::LeftOut, what, instead, span: span.clone() }
-    }
-
-    fn note((effect, what, instead): (Effect, String, String), span: &Range<usize>) -> Self {
-        Self { effect, what, instead, span: span.clone() }
-    }
 }
 
 impl Translation<'_> {
@@ -274,160 +235,4 @@ fn assembled(
         fields.extend(body.clone());
     }
     route
-}
-
-/// Gives every route a name of its own, made from its id.
-pub(super) fn name_apart(outcomes: &mut [Outcome]) {
-    let mut taken = BTreeSet::new();
-    for outcome in outcomes {
-        let letter = |letter: char| {
-            if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '-' }
-        };
-        let base: String = outcome.id.chars().map(letter).take(100).collect();
-        for (route, _) in &mut outcome.routes {
-            let mut names =
-                std::iter::once(base.clone()).chain((2..).map(|number| format!("{base}-{number}")));
-            let name = names.find(|name| taken.insert(name.clone())).unwrap_or_default();
-            route["name"] = json!(name);
-        }
-    }
-}
-
-/// Leaves out what would take requests of a route that comes first there: of one that is here, because it is more
-/// specific, and of one that is left out, because that one is gone (unless gaps are wanted). Where `priority` can keep the order it does.
-pub(super) fn keep_order(outcomes: &mut [Outcome], with_gaps: bool) {
-    for later in 0..outcomes.len() {
-        let (before, rest) = outcomes.split_at_mut(later);
-        let Some(own) = rest.first_mut() else { return };
-        if own.is_left_out() {
-            continue;
-        }
-        let (gone, there): (Vec<_>, Vec<_>) = before.iter().partition(|other| other.is_left_out());
-        let taken = there.into_iter().find_map(|other| own.takes_from(other));
-        let gap = gone.into_iter().find_map(|other| own.takes_from(other));
-        own.refusals.extend(taken.map(|refused| Said::refusal(refused, &own.span)));
-        match gap {
-            Some((what, instead)) if with_gaps => {
-                own.notes.push(Said::note((Effect::Differs, what, instead), &own.span));
-            }
-            gap => own.refusals.extend(gap.map(|refused| Said::refusal(refused, &own.span))),
-        }
-    }
-    let live: Vec<(usize, usize)> = outcomes
-        .iter()
-        .enumerate()
-        .filter(|(_, outcome)| !outcome.is_left_out())
-        .flat_map(|(at, outcome)| (0..outcome.routes.len()).map(move |number| (at, number)))
-        .collect();
-    for (position, (at, number)) in live.iter().enumerate() {
-        let place = outcomes[*at].routes[*number].1.clone();
-        let behind = live[position + 1..].iter().filter(|(other, route)| {
-            let other = &outcomes[*other].routes[*route].1;
-            other.route != place.route && other.is_beside(&place)
-        });
-        let priority = behind.count();
-        if priority > 0 {
-            outcomes[*at].routes[*number].0["priority"] = json!(priority);
-        }
-    }
-}
-
-/// The last word has the check that every file meets: what it would refuse is left out, in its words.
-pub(super) fn leave_faulty_out(outcomes: &mut [Outcome]) {
-    for outcome in outcomes.iter_mut().filter(|outcome| !outcome.is_left_out()) {
-        let refused = outcome.routes.iter().find_map(|(route, _)| {
-            let fault = match RouteConfig::deserialize(route) {
-                // Without `auth`, which nothing here imports, every route is open.
-                Ok(config) => {
-                    let open = RouteConfig { auth: Some(crate::AuthRule::None), ..config };
-                    check::route(&open, None).into_iter().next()?.to_string()
-                }
-                Err(error) => error.to_string(),
-            };
-            Some((fault, "change it there, or write the route by hand".to_owned()))
-        });
-        outcome.refusals.extend(refused.map(|refused| Said::refusal(refused, &outcome.span)));
-    }
-}
-
-impl Outcome {
-    /// Whether it is left out.
-    pub(super) fn is_left_out(&self) -> bool {
-        !self.refusals.is_empty()
-    }
-
-    fn refuse(&mut self, refusal: Option<Said>) {
-        let new = refusal.filter(|refusal| !self.refusals.contains(refusal));
-        self.refusals.extend(new);
-    }
-
-    /// One route may become several, each with the same to say.
-    fn note(&mut self, notes: impl Iterator<Item = (Effect, String, String)>, span: &Range<usize>) {
-        for note in notes.map(|note| Said::note(note, span)) {
-            if !self.notes.contains(&note) {
-                self.notes.push(note);
-            }
-        }
-    }
-
-    /// Why this route would take requests of one that comes before it there.
-    fn takes_from(&self, other: &Outcome) -> Option<Refused> {
-        let is_gone = other.is_left_out();
-        let takes = |own: &Place, others: &Place| own.meets(others) && (is_gone || own.comes_before(others));
-        let mut pairs =
-            self.routes.iter().flat_map(|own| other.routes.iter().map(move |others| (own, others)));
-        let same = |own: &Value, others: &Value| {
-            let without = |route: &Value| {
-                let mut route = route.clone();
-                let _ = route.as_object_mut().map(|fields| (fields.remove("name"), fields.remove("match")));
-                route
-            };
-            !is_gone && without(own) == without(others)
-        };
-        pairs.find(|(own, others)| takes(&own.1, &others.1) && !same(&own.0, &others.0))?;
-        let id = &other.id;
-        Some(match is_gone {
-            true => (
-                format!("it would take requests of `{id}`, which comes first there and is left out"),
-                format!("write `{id}` first, or see that nothing of it may come here"),
-            ),
-            false => (
-                format!("its path is more specific than that of `{id}`, which comes first there and takes its requests"),
-                "here the most specific route wins: take the narrower one out there, or put it first, and import again".to_owned(),
-            ),
-        })
-    }
-
-    /// Writes the route, commented out where it is left out.
-    pub(super) fn write(&self, out: &mut String) {
-        let mut text = String::new();
-        for (route, _) in &self.routes {
-            write::item(route, 2, &mut text);
-        }
-        if !self.is_left_out() {
-            out.push_str(&text);
-            return;
-        }
-        let plain = |text: &str| text.replace(char::is_control, " ");
-        out.push_str(&format!("  # LEFT OUT: {} (line {})\n", plain(&self.id), self.line));
-        for Said { what, instead, .. } in &self.refusals {
-            let stop = if instead.is_empty() { "" } else { ": " };
-            out.push_str(&format!("  #   {}{stop}{}\n", plain(what), plain(instead)));
-        }
-        text.lines()
-            .for_each(|line| out.push_str(&format!("  # {}\n", line.strip_prefix("  ").unwrap_or(line))));
-    }
-
-    /// Tells the report of it.
-    pub(super) fn tell(&self, source: &Source<'_>, report: &mut Report) {
-        let of = format!("route `{}`", self.id.replace(char::is_control, " "));
-        let said = if self.is_left_out() { &self.refusals } else { &self.notes };
-        match self.is_left_out() {
-            true => report.left_out += 1,
-            false => report.imported += 1,
-        }
-        for Said { effect, what, instead, span } in said {
-            report.note(source.line(span), &of, *effect, what, instead);
-        }
-    }
 }
