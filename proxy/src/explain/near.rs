@@ -18,10 +18,10 @@ pub(super) fn untried(
     tried: &BTreeSet<usize>,
     request: &RequestView<'_>,
 ) -> (usize, Vec<Untried>) {
-    let mut others: Vec<(Reverse<(bool, usize)>, usize, &Conditions)> = Vec::new();
+    let mut others: Vec<(Likeness, usize, &Conditions)> = Vec::new();
     snapshot.router.visit(|conditions, number| {
         if !tried.contains(number) {
-            others.push((Reverse(likeness(conditions, request)), *number, conditions));
+            others.push((likeness(conditions, request), *number, conditions));
         }
     });
     let count = others.len();
@@ -39,14 +39,16 @@ pub(super) fn untried(
     (count, told.collect())
 }
 
-/// Whether the host may be the right one, and how much of the path's begin is.
-fn likeness(conditions: &Conditions, request: &RequestView<'_>) -> (bool, usize) {
+/// Whether the host may be the right one, and how much of the path's begin is; the most alike first.
+type Likeness = Reverse<(bool, usize)>;
+
+fn likeness(conditions: &Conditions, request: &RequestView<'_>) -> Likeness {
     let host = conditions.host.as_deref().is_none_or(|host| {
         request.host == host || host.strip_prefix("*.").is_some_and(|parent| request.host.ends_with(parent))
     });
     let path = conditions.path.to_string();
     let same = path.bytes().zip(request.path.bytes()).take_while(|(one, other)| one == other);
-    (host, same.count())
+    Reverse((host, same.count()))
 }
 
 fn reason(conditions: &Conditions, request: &RequestView<'_>) -> String {
