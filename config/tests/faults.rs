@@ -170,7 +170,7 @@ fn hostile_yaml_is_refused_in_time() {
         (format!("kind: gateway\n{wide}"), "too large"),
         ("[".repeat(100_000), "nested"),
         (format!("a: {}", "{a: ".repeat(100)), "nested"),
-        (format!("[{}]", "1,".repeat(300_000)), "more than 200000 values"),
+        (format!("[{}]", "1,".repeat(2_000_001)), "more than 2000000 values"),
         ("kind: gateway\na: &a [*a]".to_owned(), "itself part of"),
         ("kind: gateway\n---\nkind: gateway".to_owned(), "second document"),
         ("kind: !secret gateway".to_owned(), "tags"),
@@ -182,7 +182,8 @@ fn hostile_yaml_is_refused_in_time() {
         let faults = faults(&text);
         let shown = text.chars().take(60).collect::<String>();
         assert!(faults.len() == 1 && faults[0].contains(words), "{shown}: {faults:#?}");
-        assert!(start.elapsed().as_secs() < 5, "{shown}");
+        // Without a bound, days: the rest is a slow machine.
+        assert!(start.elapsed().as_secs() < 60, "{shown}");
     }
 }
 
