@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::predicates::Refused;
-use crate::check;
+use crate::{EndpointAddress, check};
 
 /// The services with fixed addresses, by name.
 #[derive(Debug, Default)]
@@ -58,8 +58,8 @@ impl Services {
         let is_socket = matches!(scheme.as_str(), "ws" | "wss");
         let service = match (is_balanced, scheme.as_str()) {
             (true, "http" | "https" | "ws" | "wss") => registered(authority)?,
-            (false, "http" | "ws") => self.fixed(authority, 80, false),
-            (false, "https" | "wss") => self.fixed(authority, 443, true),
+            (false, "http" | "ws") => self.fixed(authority, 80, false)?,
+            (false, "https" | "wss") => self.fixed(authority, 443, true)?,
             _ => {
                 let instead = "every route leads to a service by HTTP: `http://`, `https://`, `ws://`, `wss://`, `lb://`";
                 return refused("there is nothing like this scheme", instead);
@@ -68,11 +68,14 @@ impl Services {
         Ok(Destination { service, is_balanced, is_socket, note })
     }
 
-    fn fixed(&mut self, authority: &str, port: u16, is_tls: bool) -> String {
+    fn fixed(&mut self, authority: &str, port: u16, is_tls: bool) -> Result<String, Refused> {
         let host = authority;
         let has_port =
             host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
         let endpoint = if has_port { host.to_owned() } else { format!("{host}:{port}") };
+        if let Err(fault) = endpoint.parse::<EndpointAddress>() {
+            return Err((fault.problem, "write a host name or an IP address, and a port".to_owned()));
+        }
         let wanted = Fixed { endpoint, is_tls };
         let name = name_of(&wanted.endpoint);
         let mut candidates =
@@ -80,7 +83,7 @@ impl Services {
         let free = |candidate: &String| self.0.get(candidate).is_none_or(|known| *known == wanted);
         let name = candidates.find(free).unwrap_or(name);
         self.0.insert(name.clone(), wanted);
-        name
+        Ok(name)
     }
 
     /// The section of those that are used.
