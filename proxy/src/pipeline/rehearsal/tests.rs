@@ -46,7 +46,7 @@ fn sample() -> impl Strategy<Value = SampleRequest> {
     let methods = select(vec!["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "TRACE"]);
     let headers = select(vec![None, Some(("X", "1")), Some(("x", "2")), Some(("y", "1"))]);
     (hosts, paths, queries, methods, headers).prop_map(|(host, path, query, method, header)| {
-        let headers = header.map(|(name, value)| (name, value)).into_iter();
+        let headers = header.into_iter();
         serde_json::from_value(serde_json::json!({
             "method": method,
             "url": format!("http://{host}{path}{query}"),
