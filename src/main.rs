@@ -12,6 +12,7 @@ Begin with:
   portreeve demo                               everything at once, with what to paste
   portreeve gateway --config gateway.yaml      a reverse proxy before services of yours
   portreeve check gateway.yaml                 what is wrong with a file, each fault with its line
+  portreeve explain --url https://host/path    which route takes a request, and why
 
 Exit codes: 0 done; 1 it could not start or go on; 2 the command line is wrong; 78 a configuration file is wrong.
 A sidecar with a command ends with the command's own code.";
@@ -52,6 +53,10 @@ enum Command {
     Instances(commands::registry::Instances),
     /// List connected gateways and sidecars and how far each has followed.
     Nodes(commands::registry::Nodes),
+    /// Say what would become of a request, and why: routes tried, policies met, what the service would get.
+    Explain(commands::explain::Arguments),
+    /// Make a gateway's file of another gateway's, and say what has no equivalent.
+    Import(commands::import::Arguments),
     /// Print the JSON Schema of a kind of configuration file.
     Schema(commands::schema::Arguments),
     /// Run everything at once: control plane, gateway, and a shop of six services, each behind its sidecar.
@@ -81,6 +86,8 @@ fn main() -> ExitCode {
         Command::Services(arguments) => commands::registry::services(arguments),
         Command::Instances(arguments) => commands::registry::instances(arguments),
         Command::Nodes(arguments) => commands::registry::nodes(arguments),
+        Command::Explain(arguments) => commands::explain::run(&arguments),
+        Command::Import(arguments) => commands::import::run(&arguments),
         Command::Schema(arguments) => commands::schema::run(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => commands::demo::run(arguments),

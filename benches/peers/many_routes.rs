@@ -1,4 +1,5 @@
-//! A gateway with as many routes as asked for, for `peers/run`: more than a file may hold, so that they are made here.
+//! A gateway with as many routes as asked for, for `peers/run`, made here so that no file has to be written and read.
+//! How long a gateway takes to start from such a file is for `start_routes.py` to say.
 //! Runs until it is ended.
 #![allow(clippy::expect_used)]
 

@@ -29,7 +29,7 @@ auth:
 
 
 def many_routes(job):
-    """As many routes as asked for, templates all of them: by `many_routes.rs`, since a file cannot hold the most."""
+    """As many routes as asked for, templates all of them: by `many_routes.rs`."""
     endpoints = [f"127.0.0.1:{port}" for port in job.origins]
     return [job.programs["many_routes"], f"127.0.0.1:{job.port}", job.routes, *endpoints]
 

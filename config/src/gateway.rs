@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, DnsConfig, Limits, ListenerConfig, Period, RouteConfig, ServiceConfig};
+use crate::{ByteSize, DnsConfig, Limits, ListenerConfig, Period, RouteConfig, RouteTest, ServiceConfig};
 
 /// `kind: gateway`: a gateway process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,7 +26,7 @@ pub struct GatewayConfig {
     /// What is done with paths that hold two slashes in a row.
     #[serde(default, skip_serializing_if = "DuplicateSlashes::is_default")]
     pub duplicate_slashes: DuplicateSlashes,
-    /// The address of `/metrics`, `/livez` and `/readyz`. Keep it on loopback or a private network.
+    /// The address of `/metrics`, `/livez`, `/readyz` and `/v1/explain`. Keep it on loopback or a private network.
     #[serde(default = "default_admin")]
     pub admin: String,
     /// Threads that carry traffic, each on its own event loop; one per core when absent.
@@ -66,6 +66,9 @@ pub struct GatewayConfig {
     /// Routes of this file. Names must not clash with those of the control plane.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteConfig>,
+    /// Requests, and what is expected to become of them. `portreeve check` tries them; a gateway does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<RouteTest>,
 }
 
 impl Default for GatewayConfig {
@@ -88,6 +91,7 @@ impl Default for GatewayConfig {
             dns: DnsConfig::default(),
             services: BTreeMap::new(),
             routes: Vec::new(),
+            tests: Vec::new(),
         }
     }
 }

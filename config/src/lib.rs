@@ -13,6 +13,7 @@ mod dns;
 mod eureka;
 mod fault;
 mod gateway;
+pub mod import;
 mod json;
 mod limits;
 mod listener;
@@ -22,6 +23,7 @@ mod networks;
 mod place;
 mod render;
 mod route;
+mod route_test;
 mod schema;
 mod secret;
 mod shape;
@@ -53,7 +55,10 @@ pub use listener::{
     Alpn, CertificateConfig, ClientAuth, ClientAuthMode, ListenerConfig, Protocol, ProxyProtocolIn,
     TcpForward, TlsConfig, TlsVersion,
 };
-pub use load::{Document, Kind, LoadError, check_json, load_document, load_file, parse_document, parse_json};
+pub use load::{
+    Document, Kind, LoadError, check_json, load_document, load_document_with, load_file, load_file_with,
+    parse_document, parse_json,
+};
 pub use networks::Networks;
 pub use place::{EndpointAddress, ListenAddress};
 pub use render::{Content, PlacedFault};
@@ -61,6 +66,7 @@ pub use route::{
     AuthRule, Balance, CacheShare, HeaderMatch, HeaderOps, MethodName, Presence, RetryConfig, RetryOn,
     Rewrite, RouteCache, RouteConfig, RouteMatch,
 };
+pub use route_test::{Expectation, FieldValues, RouteTest, SampleRequest};
 pub use schema::schema;
 pub use secret::Secret;
 pub use sidecar::{ReadyCheck, SidecarConfig};

@@ -14,8 +14,8 @@ use crate::tree::{Entry, Found, Node, Position, Spotted, State, Value};
 use crate::{ControlPlaneConfig, DesiredState, Fault, Faults, GatewayConfig, PlacedFault, SidecarConfig};
 use crate::{check, suggest, yaml};
 
-/// The largest file that is read.
-const MOST_BYTES: u64 = 4 * 1024 * 1024;
+/// The largest file that is read: three times what 100,000 routes take.
+const MOST_BYTES: u64 = 32 * 1024 * 1024;
 
 /// A checked document; its `kind:` says which.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,8 +93,8 @@ pub enum LoadError {
         /// Why.
         source: std::io::Error,
     },
-    /// More than 4 MiB.
-    #[error("`{path}` is larger than 4 MiB: it is hardly a configuration file; split it, or check the name")]
+    /// More than 32 MiB.
+    #[error("`{path}` is larger than 32 MiB: it is hardly a configuration file; split it, or check the name")]
     TooLarge {
         /// Which file.
         path: String,
@@ -137,16 +137,41 @@ pub fn load_file(path: &Path) -> Result<Document, LoadError> {
     load_document(&name, &text)
 }
 
+/// As [`load_file`]; `further` looks at the document once nothing else is wrong with it, and what it finds is told in
+/// the same way, with line and caret. Its paths start at the document.
+pub fn load_file_with(path: &Path, further: &dyn Fn(&Document) -> Faults) -> Result<Document, LoadError> {
+    let name = path.display().to_string();
+    let text = read_text(path, &name)?;
+    load_document_with(&name, &text, further)
+}
+
 /// Checks a text as [`load_file`] does. `name` stands for the file in messages.
 pub fn load_document(name: &str, text: &str) -> Result<Document, LoadError> {
     load_with(name, text, &substitute::process)
 }
 
+/// Checks a text as [`load_file_with`] does a file.
+pub fn load_document_with(
+    name: &str,
+    text: &str,
+    further: &dyn Fn(&Document) -> Faults,
+) -> Result<Document, LoadError> {
+    let read = read_document(text, &substitute::process);
+    let (document, tree) = read.map_err(|faults| content(name, text, faults))?;
+    let placed = further(&document).into_iter().filter_map(|fault| place(&tree, fault));
+    let spotted: Vec<Spotted> = placed.take(MOST_FAULTS).collect();
+    match spotted.is_empty() {
+        true => Ok(document),
+        false => Err(content(name, text, in_order(spotted))),
+    }
+}
+
 /// Deserialises any type from YAML text with every fault found, for documents that have no `kind:`. Nothing is
 /// replaced from the environment: the text may come from someone who must not see it.
 pub fn parse_document<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, LoadError> {
-    let (tree, spotted) = yaml::parse(text).map_err(|fault| content(name, text, vec![fault]))?;
-    typed(tree, spotted, |_: &Node, _: &T| Faults::default()).map_err(|faults| content(name, text, faults))
+    let (mut tree, spotted) = yaml::parse(text).map_err(|fault| content(name, text, vec![fault]))?;
+    typed(&mut tree, spotted, |_: &Node, _: &T| Faults::default())
+        .map_err(|faults| content(name, text, faults))
 }
 
 /// Deserialises any type from JSON with every fault found, in the words of the file loader: for APIs. The
@@ -161,15 +186,18 @@ pub fn check_json<T: DeserializeOwned>(json: &[u8], check: impl FnOnce(&T) -> Fa
     let mut tree: Node = serde_json::from_slice(json)
         .map_err(|fault| Fault::new("", format!("this is not valid JSON: {fault}")))?;
     let spotted = yaml::drop_repeated(&mut tree);
-    typed(tree, spotted, |_: &Node, value: &T| check(value))
+    typed(&mut tree, spotted, |_: &Node, value: &T| check(value))
         .map_err(|spotted| Faults(spotted.into_iter().map(|spotted| spotted.fault).collect()))
 }
 
 pub(crate) fn load_with(name: &str, text: &str, environment: Environment<'_>) -> Result<Document, LoadError> {
-    read_document(text, environment).map_err(|faults| content(name, text, faults))
+    read_document(text, environment)
+        .map(|(document, _)| document)
+        .map_err(|faults| content(name, text, faults))
 }
 
-fn read_document(text: &str, environment: Environment<'_>) -> Result<Document, Vec<Spotted>> {
+/// The document, and the tree it was read from.
+fn read_document(text: &str, environment: Environment<'_>) -> Result<(Document, Node), Vec<Spotted>> {
     let (mut tree, mut spotted) = yaml::parse(text).map_err(|fault| vec![fault])?;
     spotted.extend(substitute::substitute(&mut tree, environment));
     match take_kind(&mut tree, &mut spotted) {
@@ -178,37 +206,42 @@ fn read_document(text: &str, environment: Environment<'_>) -> Result<Document, V
             let check = |tree: &Node, config: &_| {
                 check::gateway_document(config, is_sound(tree, &["services", "control_plane", "auth"]))
             };
-            typed(tree, spotted, check).map(|config| Document::Gateway(Box::new(config)))
+            let config = typed(&mut tree, spotted, check)?;
+            Ok((Document::Gateway(Box::new(config)), tree))
         }
-        Some(Kind::Sidecar) => typed(tree, spotted, |_: &Node, config: &_| check::sidecar(config))
-            .map(|config| Document::Sidecar(Box::new(config))),
+        Some(Kind::Sidecar) => {
+            let config = typed(&mut tree, spotted, |_: &Node, config: &_| check::sidecar(config))?;
+            Ok((Document::Sidecar(Box::new(config)), tree))
+        }
         Some(Kind::ControlPlane) => {
             let check = |tree: &Node, config: &_| {
                 let seed = tree.entries().iter().find(|entry| entry.key == "seed");
                 let sound = seed.is_none_or(|seed| is_sound(&seed.node, &["services"]));
                 check::control_plane_document(config, sound)
             };
-            typed(tree, spotted, check).map(|config| Document::ControlPlane(Box::new(config)))
+            let config = typed(&mut tree, spotted, check)?;
+            Ok((Document::ControlPlane(Box::new(config)), tree))
         }
         Some(Kind::DesiredState) => {
             let check = |tree: &Node, state: &DesiredState| {
                 check::desired_state_document(state, is_sound(tree, &["services"]))
             };
-            typed(tree, spotted, check).map(|state| Document::DesiredState(Box::new(state)))
+            let state = typed(&mut tree, spotted, check)?;
+            Ok((Document::DesiredState(Box::new(state)), tree))
         }
     }
 }
 
 /// The typed value of a tree, or every fault of its shape and its content in the order of the document.
 fn typed<T: DeserializeOwned>(
-    mut tree: Node,
+    tree: &mut Node,
     mut spotted: Vec<Spotted>,
     check: impl FnOnce(&Node, &T) -> Faults,
 ) -> Result<T, Vec<Spotted>> {
-    let (value, misshapen) = read::<T>(&mut tree);
+    let (value, misshapen) = read::<T>(tree);
     spotted.extend(misshapen);
     if let Some(value) = &value {
-        let placed = check(&tree, value).into_iter().filter_map(|fault| place(&tree, fault));
+        let placed = check(tree, value).into_iter().filter_map(|fault| place(tree, fault));
         spotted.extend(placed.take(MOST_FAULTS));
     }
     match value {
@@ -284,7 +317,7 @@ fn is_whole(node: &Node) -> bool {
         }
 }
 
-fn content(name: &str, text: &str, spotted: Vec<Spotted>) -> LoadError {
+pub(crate) fn content(name: &str, text: &str, spotted: Vec<Spotted>) -> LoadError {
     LoadError::Content(Box::new(Content::new(name, text, spotted)))
 }
 

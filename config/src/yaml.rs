@@ -12,8 +12,11 @@ use crate::tree::{Entry, Node, Position, Spotted, State, Style, Value};
 /// Lists and mappings inside each other.
 const DEPTH: usize = 64;
 const TOO_DEEP: &str = "lists and mappings are nested more than 64 deep";
-/// Values in a document, those that aliases copy included.
-const VALUES: usize = 200_000;
+/// Values in a document, those that aliases copy included: twice what 100,000 routes take. A tree of so many has some
+/// 200 MB.
+const VALUES: usize = 2_000_000;
+/// Fields of a mapping that are compared one by one.
+const FEW: usize = 12;
 /// Bytes of text that aliases copy.
 const COPIED: usize = 4 * 1024 * 1024;
 
@@ -28,6 +31,17 @@ pub(crate) fn parse(text: &str) -> Result<(Node, Vec<Spotted>), Spotted> {
     let mut tree = builder.root.unwrap_or_else(Node::null);
     let spotted = drop_repeated(&mut tree);
     Ok((tree, spotted))
+}
+
+/// Reads a text that may hold several documents, as Spring's files do. Keys that are given twice are left as they are.
+pub(crate) fn parse_all(text: &str) -> Result<Vec<Node>, Spotted> {
+    let mut builder = Builder { takes_many: true, ..Builder::default() };
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|fault| syntax(text, &fault))?;
+        builder.take(event, bytes(span))?;
+    }
+    builder.finished.extend(builder.root);
+    Ok(builder.finished)
 }
 
 /// Takes every second entry of a key out of the tree, each with a fault.
@@ -46,7 +60,6 @@ pub(crate) fn drop_repeated(tree: &mut Node) -> Vec<Spotted> {
 }
 
 fn find_repeated(node: &Node, position: &mut Position, repeated: &mut Vec<Position>) {
-    let mut seen = HashSet::new();
     let mut into = |index: usize, child: &Node, again: bool| {
         position.push(index);
         if again {
@@ -59,9 +72,17 @@ fn find_repeated(node: &Node, position: &mut Position, repeated: &mut Vec<Positi
     match &node.value {
         Value::Scalar { .. } => {}
         Value::List(items) => items.iter().enumerate().for_each(|(index, item)| into(index, item, false)),
-        Value::Map(entries) => entries.iter().enumerate().for_each(|(index, entry)| {
-            into(index, &entry.node, !seen.insert(entry.key.as_str()));
-        }),
+        // Nearly every mapping has a few fields, for which a set costs more than to compare them all.
+        Value::Map(entries) if entries.len() <= FEW => {
+            let again = |index: usize| entries[..index].iter().any(|one| one.key == entries[index].key);
+            entries.iter().enumerate().for_each(|(index, entry)| into(index, &entry.node, again(index)));
+        }
+        Value::Map(entries) => {
+            let mut seen = HashSet::with_capacity(entries.len());
+            let mut again = |key| !seen.insert(key);
+            let each = entries.iter().enumerate();
+            each.for_each(|(index, entry)| into(index, &entry.node, again(entry.key.as_str())));
+        }
     }
 }
 
@@ -69,6 +90,9 @@ fn find_repeated(node: &Node, position: &mut Position, repeated: &mut Vec<Positi
 #[derive(Default)]
 struct Builder {
     root: Option<Node>,
+    /// Documents before the last one, where there may be several.
+    finished: Vec<Node>,
+    takes_many: bool,
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     documents: usize,
@@ -115,6 +139,10 @@ impl Builder {
     fn begin_document(&mut self, span: Range<usize>) -> Result<(), Spotted> {
         self.documents += 1;
         match self.documents {
+            _ if self.takes_many => {
+                self.finished.extend(self.root.take());
+                Ok(())
+            }
             1 => Ok(()),
             _ => Err(at(span, "a second document begins here").hint("keep one document a file")),
         }

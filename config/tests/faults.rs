@@ -170,7 +170,7 @@ fn hostile_yaml_is_refused_in_time() {
         (format!("kind: gateway\n{wide}"), "too large"),
         ("[".repeat(100_000), "nested"),
         (format!("a: {}", "{a: ".repeat(100)), "nested"),
-        (format!("[{}]", "1,".repeat(300_000)), "more than 200000 values"),
+        (format!("[{}]", "1,".repeat(2_000_001)), "more than 2000000 values"),
         ("kind: gateway\na: &a [*a]".to_owned(), "itself part of"),
         ("kind: gateway\n---\nkind: gateway".to_owned(), "second document"),
         ("kind: !secret gateway".to_owned(), "tags"),
@@ -182,7 +182,8 @@ fn hostile_yaml_is_refused_in_time() {
         let faults = faults(&text);
         let shown = text.chars().take(60).collect::<String>();
         assert!(faults.len() == 1 && faults[0].contains(words), "{shown}: {faults:#?}");
-        assert!(start.elapsed().as_secs() < 5, "{shown}");
+        // Without a bound, days: the rest is a slow machine.
+        assert!(start.elapsed().as_secs() < 60, "{shown}");
     }
 }
 
@@ -205,15 +206,15 @@ fn files_that_are_no_text_name_the_path_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
     std::fs::write(place("broken.yaml"), b"kind: gateway\n\xff\xfe").unwrap();
-    std::fs::write(place("huge.yaml"), vec![b'#'; 4 * 1024 * 1024 + 1]).unwrap();
-    std::fs::write(place("large.yaml"), [b"kind: gateway\n#".to_vec(), vec![b'#'; 4 << 20]].concat())
+    std::fs::write(place("huge.yaml"), vec![b'#'; (32 << 20) + 1]).unwrap();
+    std::fs::write(place("large.yaml"), [b"kind: gateway\n#".to_vec(), vec![b'#'; 32 << 20]].concat())
         .unwrap();
     for (name, words) in [
         ("missing.yaml", "there is no file"),
         ("", "is a folder"),
         ("broken.yaml", "is not UTF-8 text (line 2)"),
-        ("huge.yaml", "larger than 4 MiB"),
-        ("large.yaml", "larger than 4 MiB"),
+        ("huge.yaml", "larger than 32 MiB"),
+        ("large.yaml", "larger than 32 MiB"),
     ] {
         let error = load_file(&place(name)).expect_err(name);
         assert!(error.faults().is_empty());

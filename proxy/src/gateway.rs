@@ -251,8 +251,19 @@ fn gateway_plane(
     let stats = Arc::new(PlaneStats::default());
     let log = AccessLog::open(&config.access_log, workers, Arc::clone(&stats))
         .map_err(|source| StartError::AccessLog { path: destination(&config.access_log), source })?;
+    Ok(plane_of(config, workers, spans, stats, log))
+}
+
+/// The data plane of a configuration; where spans and lines go is said beside it.
+pub(crate) fn plane_of(
+    config: &GatewayConfig,
+    workers: usize,
+    spans: &Option<Arc<dyn SpanSink>>,
+    stats: Arc<PlaneStats>,
+    log: Option<AccessLog>,
+) -> Plane {
     let name = config.tracing.service_name.as_deref().unwrap_or("gateway");
-    Ok(Plane {
+    Plane {
         role: "gateway",
         name: name.into(),
         realm: config.auth.as_ref().map_or_else(String::new, |auth| auth.realm.clone()),
@@ -268,7 +279,7 @@ fn gateway_plane(
         stats,
         unrouted: Arc::new(RouteStats::new(workers)),
         log,
-    })
+    }
 }
 
 fn destination(log: &Destination) -> String {

@@ -20,6 +20,7 @@ pub mod access_log;
 pub mod address;
 mod builder;
 pub mod client;
+pub mod explain;
 mod gateway;
 pub mod handover;
 pub mod metrics;

@@ -13,6 +13,8 @@ mod attempts;
 mod calls;
 mod finish;
 mod kept;
+mod rehearsal;
+mod routed;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,18 +26,20 @@ use portreeve_config::Period;
 
 pub use attempts::{AttemptFault, Verdict};
 pub use kept::{Fill, from_cache};
+pub use rehearsal::{Onward, Rehearsed};
 
 use crate::plane::Pinned;
 use crate::policy::auth::Identity;
 use crate::policy::cache::{Asked, Bypass, Lookup, RequestRule, StoredResponse};
 use crate::policy::headers::{self, Forwarding, Peer};
-use crate::policy::routing::{Captures, Match, RequestView};
+use crate::policy::routing::Captures;
 use crate::policy::trace::TraceContext;
 use crate::rejection::{Blame, Rejection};
 use crate::snapshot::Route;
 use crate::target::Target;
 use attempts::Attempts;
 use calls::Call;
+use routed::find_route;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -177,9 +181,7 @@ impl Exchange {
             let auth = pinned.snapshot.auth.as_ref().ok_or(Rejection::NoRoute)?;
             self.identity = Some(auth.authenticate(&head.headers).await.map_err(Rejection::Auth)?);
         }
-        if body_length.is_some_and(|length| length > route.max_body) {
-            return Err(Rejection::TooLarge { limit: route.max_body });
-        }
+        fits(route, body_length)?;
         let is_identified = self.identity.is_some();
         let is_covered = route.cache.as_ref().is_some_and(|rule| rule.covers(&head.headers, is_identified));
         self.dress(route, &mut head.headers);
@@ -249,6 +251,11 @@ impl Exchange {
         &self.pinned
     }
 
+    /// The target as it was read.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// The host the request names, without port.
     pub fn host(&self) -> &str {
         self.target.host()
@@ -262,6 +269,13 @@ impl Exchange {
     fn route_in<'s>(&self, pinned: &'s Pinned) -> Option<&'s Route> {
         let (number, _) = self.route.as_ref()?;
         pinned.snapshot.routes.get(*number).map(Arc::as_ref)
+    }
+}
+
+fn fits(route: &Route, body_length: Option<u64>) -> Result<(), Rejection> {
+    match body_length.is_some_and(|length| length > route.max_body) {
+        true => Err(Rejection::TooLarge { limit: route.max_body }),
+        false => Ok(()),
     }
 }
 
@@ -311,25 +325,6 @@ fn identify(pinned: &Pinned, fields: &mut HeaderMap, trace: &TraceContext) -> Op
     let id = HeaderValue::from_str(&trace.request_id()).ok()?;
     fields.insert(headers::REQUEST_ID, id.clone());
     Some(id)
-}
-
-fn find_route(
-    pinned: &Pinned,
-    target: &Target,
-    head: &request::Parts,
-) -> Result<(usize, Captures), Rejection> {
-    let view = RequestView {
-        host: target.host(),
-        path: target.path(),
-        query: target.query(),
-        method: &head.method,
-        headers: &head.headers,
-    };
-    match pinned.snapshot.router.find(&view) {
-        Match::Found(number, captures) => Ok((*number, captures)),
-        Match::MethodNotAllowed(methods) => Err(Rejection::MethodNotAllowed(methods)),
-        Match::NotFound => Err(Rejection::NoRoute),
-    }
 }
 
 #[cfg(test)]

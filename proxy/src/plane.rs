@@ -45,6 +45,29 @@ pub struct Plane {
     pub log: Option<AccessLog>,
 }
 
+impl Plane {
+    /// A plane for rehearsals: it decides as this one does, and its counters, cache, spans and log lines lead nowhere.
+    #[must_use]
+    pub fn for_rehearsals(&self) -> Self {
+        Self {
+            role: self.role,
+            name: Arc::clone(&self.name),
+            realm: self.realm.clone(),
+            forwarding: self.forwarding,
+            trusted_proxies: self.trusted_proxies.clone(),
+            duplicate_slashes: self.duplicate_slashes,
+            via: self.via.clone(),
+            sampler: self.sampler,
+            propagation: self.propagation,
+            spans: None,
+            cache: ResponseCache::new(0),
+            stats: Arc::default(),
+            unrouted: Arc::new(RouteStats::new(0)),
+            log: None,
+        }
+    }
+}
+
 /// What one request holds on to from beginning to end. Every worker has its own, so that taking it touches no
 /// memory that another worker writes to.
 pub struct Pinned {

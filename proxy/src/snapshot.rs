@@ -2,7 +2,7 @@
 //! configuration (whose turn it is, who was set aside, counters, verified tokens) is carried over by name.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -274,10 +274,24 @@ pub(crate) fn taken<T>(result: Result<T, Faults>, place: &str, faults: &mut Faul
 }
 
 fn identity(config: &RouteConfig) -> Box<str> {
-    let mut hasher = DefaultHasher::new();
+    let mut digest = Digest(DefaultHasher::new());
     // A route is plain data: it always serialises, and equal routes to equal text.
-    serde_json::to_string(config).unwrap_or_default().hash(&mut hasher);
-    format!("{}#{:016x}", config.name, hasher.finish()).into()
+    let _ = serde_json::to_writer(&mut digest, config);
+    format!("{}#{:016x}", config.name, digest.0.finish()).into()
+}
+
+/// Takes a text in pieces, so that it need not be held.
+struct Digest(DefaultHasher);
+
+impl std::io::Write for Digest {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

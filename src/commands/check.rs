@@ -1,10 +1,10 @@
-//! `portreeve check FILE…`: every fault of every file, in the order given.
+//! `portreeve check FILE…`: every fault of every file, failing tests included, in the order given.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use portreeve::load_file;
+use portreeve::check_file;
 
 use super::{BAD_CONFIGURATION, Outcome};
 
@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let mut faulty = false;
     for file in &arguments.files {
         // Where the reader has gone there is nobody to tell.
-        let _ = match load_file(file) {
+        let _ = match check_file(file) {
             Ok(_) => writeln!(std::io::stdout(), "{}: ok", file.display()),
             Err(error) => {
                 faulty = true;

@@ -11,7 +11,9 @@ pub(crate) mod demo;
 #[cfg(feature = "demo")]
 pub(crate) mod demo_service;
 pub(crate) mod exec_with_parent;
+pub(crate) mod explain;
 pub(crate) mod gateway;
+pub(crate) mod import;
 pub(crate) mod logging;
 mod output;
 pub(crate) mod registry;

@@ -1,10 +1,9 @@
 //! A gateway's document: its sections, and what they say about each other.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::{auth, limits, listener, names, process, routes, upstream};
-use crate::{AuthRule, Fault, Faults, GatewayConfig, RouteConfig};
+use super::{Asking, auth, limits, listener, names, process, route_test, routes_asking, upstream};
+use crate::{AuthRule, Fault, Faults, GatewayConfig};
 
 /// Without `references` no section is blamed for naming something of another section that is not there.
 pub(super) fn faults(config: &GatewayConfig, references: bool) -> Faults {
@@ -28,22 +27,14 @@ pub(super) fn faults(config: &GatewayConfig, references: bool) -> Faults {
         faults.add(&place, names::service_name(name));
         faults.add(&place, upstream::faults(service));
     }
-    faults.add("routes", routes(&as_meant(config), services.as_ref()));
+    faults.add("tests", route_test::faults(&config.tests));
+    // Without an `auth` section, a route that does not ask for a token is open.
+    let asking = if config.auth.is_some() { Asking::Tokens } else { Asking::Nothing };
+    faults.add("routes", routes_asking(&config.routes, services.as_ref(), asking));
     if references && config.auth.is_none() {
         faults.add("routes", tokens_of_nobody(config));
     }
     faults
-}
-
-/// The routes with what the document as a whole says of them: without an `auth` section, one that does not ask
-/// for a token is open.
-fn as_meant(config: &GatewayConfig) -> Cow<'_, [RouteConfig]> {
-    if config.auth.is_some() {
-        return Cow::Borrowed(&config.routes);
-    }
-    let open =
-        |route: &RouteConfig| RouteConfig { auth: route.auth.or(Some(AuthRule::None)), ..route.clone() };
-    config.routes.iter().map(open).collect()
 }
 
 /// All services there can be; `None` when the control plane may know others.

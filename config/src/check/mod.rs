@@ -14,43 +14,67 @@ mod path;
 mod process;
 mod registry;
 mod route;
+mod route_test;
 mod seed;
 mod sidecar;
 mod store;
 mod upstream;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::mend::MOST_FAULTS;
 use crate::wire::Instance;
-use crate::{ControlPlaneConfig, DesiredState, Fault, Faults, GatewayConfig, RouteConfig, SidecarConfig};
+use crate::{
+    ControlPlaneConfig, DesiredState, Fault, Faults, GatewayConfig, RouteConfig, SampleRequest, SidecarConfig,
+};
 
 pub(crate) use address::{is_host, reachable};
 pub use names::{config_key, config_value, instance_id, node_name, profile_name, route_name, service_name};
+pub(crate) use path::is_plain_segment;
 
 /// Every fault of one route. `services` are the names it may point to; `None` where they are not known yet.
 /// Paths in the faults start at the route (`match.path`).
 pub fn route(route: &RouteConfig, services: Option<&BTreeSet<String>>) -> Faults {
-    route::faults(route, services)
+    route::faults(route, services, Asking::Tokens)
 }
 
 /// Every fault of a set of routes, duplicates of a name included. Paths start at the list (`[2].match.path`).
 /// The search ends after 50 faults: a set so wrong is not read any further.
 pub fn routes(routes: &[RouteConfig], services: Option<&BTreeSet<String>>) -> Faults {
+    routes_asking(routes, services, Asking::Tokens)
+}
+
+/// What routes ask of clients that do not say so themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asking {
+    /// A token.
+    Tokens,
+    /// Nothing: nobody's tokens are accepted here.
+    Nothing,
+}
+
+fn routes_asking(routes: &[RouteConfig], services: Option<&BTreeSet<String>>, asking: Asking) -> Faults {
     let mut faults = Faults::default();
-    let mut names = BTreeSet::new();
+    let mut names = HashSet::with_capacity(routes.len());
     for (index, route) in routes.iter().enumerate() {
         if faults.0.len() >= MOST_FAULTS {
             break;
         }
-        let place = format!("[{index}]");
-        faults.add(&place, route::faults(route, services));
+        let mut found = route::faults(route, services, asking);
         if !names.insert(&route.name) {
             let problem = format!("another route is called `{}` already", route.name);
-            faults.add(&place, [Fault::new("name", problem).hint("give each route a name of its own")]);
+            found.push(Fault::new("name", problem).hint("give each route a name of its own"));
+        }
+        if !found.0.is_empty() {
+            faults.add(&format!("[{index}]"), found);
         }
     }
     faults
+}
+
+/// Every fault of a request that is to be explained. Paths start at the request (`url`).
+pub fn sample_request(request: &SampleRequest) -> Faults {
+    route_test::request(request)
 }
 
 /// Every fault of a gateway's document.

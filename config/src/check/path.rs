@@ -69,6 +69,11 @@ fn plain_segment(segment: &str) -> Result<(), Fault> {
     literal(segment)
 }
 
+/// Whether a text can stand between two slashes of a path.
+pub(crate) fn is_plain_segment(segment: &str) -> bool {
+    !segment.contains(['{', '}']) && plain_segment(segment).is_ok()
+}
+
 /// One segment of RFC 3986 (3.3, `segment-nz`), and none that changes which path is meant.
 fn literal(segment: &str) -> Result<(), Fault> {
     if segment.is_empty() {

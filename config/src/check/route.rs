@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::path::{self, Template};
-use super::{address, headers, names, process};
+use super::{Asking, address, headers, names, process};
 use crate::{
     AuthRule, Balance, Fault, Faults, HeaderMatch, MethodName, RouteCache, RouteConfig, RouteMatch, suggest,
 };
@@ -14,7 +14,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 const OTHER_HTTP: [&str; 4] = ["h2", "h2c", "http", "tls"];
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
-pub(super) fn faults(route: &RouteConfig, services: Option<&BTreeSet<String>>) -> Faults {
+pub(super) fn faults(route: &RouteConfig, services: Option<&BTreeSet<String>>, asking: Asking) -> Faults {
     let mut faults = Faults::default();
     let template = Template::parse(&route.matches.path);
     faults.add("name", names::route_name(&route.name));
@@ -28,7 +28,9 @@ pub(super) fn faults(route: &RouteConfig, services: Option<&BTreeSet<String>>) -
     faults.add("request_headers", headers::changes(&route.request_headers));
     faults.add("response_headers", headers::changes(&route.response_headers));
     if let Some(kept) = &route.cache {
-        faults.add("cache", cache(kept, route, template));
+        let may_ask =
+            route.auth != Some(AuthRule::None) && (route.auth.is_some() || asking == Asking::Tokens);
+        faults.add("cache", cache(kept, route, template, may_ask));
     }
     if let Balance::ConsistentHash(field) = &route.balance {
         faults.add("balance.consistent_hash", headers::name(field));
@@ -154,14 +156,14 @@ pub(super) fn service(name: &str, services: Option<&BTreeSet<String>>) -> Option
     })
 }
 
-fn cache(cache: &RouteCache, route: &RouteConfig, template: Option<&Template<'_>>) -> Faults {
+fn cache(cache: &RouteCache, route: &RouteConfig, template: Option<&Template<'_>>, may_ask: bool) -> Faults {
     let mut faults = Faults::default();
     if !takes(&route.matches.methods, "GET") {
         let fault = Fault::new("", "only answers to GET are kept, and this route does not take GET");
         faults.push(fault.hint("take `cache` away, or give GET a route of its own"));
     }
     faults.add("ttl", process::longer_than_nothing(cache.ttl, YEAR));
-    if cache.share.is_none() && route.auth != Some(AuthRule::None) {
+    if cache.share.is_none() && may_ask {
         let fault =
             Fault::new("share", "this route wants a token, so it must say who may be given a kept answer");
         faults.push(

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use portreeve_config::{Faults, SampleRequest};
+
+use crate::explain::{Explanation, Stage};
 use crate::metrics::{Exposition, encode};
 use crate::plane::Plane;
 use crate::reload::Live;
@@ -28,6 +31,10 @@ impl Report for Shown {
             true => Err("there are no routes yet".to_owned()),
             false => Ok(()),
         }
+    }
+
+    fn explain(&self, request: &SampleRequest) -> Option<Result<Explanation, Faults>> {
+        Some(Stage::live(&self.plane, self.live.load()).explain(request))
     }
 }
 

@@ -44,6 +44,21 @@ impl RetryRule {
         }
     }
 
+    /// Attempts in all.
+    pub fn attempts(&self) -> u8 {
+        self.attempts
+    }
+
+    /// What is repeated, in the words of the configuration.
+    pub fn repeats(&self) -> Vec<&'static str> {
+        let all = [
+            (self.on_connect, "connect_failure"),
+            (self.on_reset, "reset"),
+            (self.on_unavailable, "unavailable"),
+        ];
+        all.into_iter().filter(|(is_on, _)| *is_on).map(|(_, word)| word).collect()
+    }
+
     /// Whether attempt number `made` (from 1) that ended in `failure` is followed by another.
     pub fn allows(&self, failure: Failure, made: u8, request: Repeatable<'_>) -> bool {
         let repeatable = request.method.is_safe() && !request.has_body;

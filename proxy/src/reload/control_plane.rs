@@ -1,7 +1,7 @@
 //! The gateway's single writer: takes a changed file and the control plane's word, in the order they come, and
 //! puts in force what they make together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use portreeve_config::wire::{Change, NodeMessage, Revision, Snapshot as State};
@@ -49,12 +49,22 @@ impl Reloader {
         stats: Arc<PlaneStats>,
         saved: Option<SavedState>,
     ) -> Result<Self, Faults> {
-        let good_routes = file.routes.clone();
+        let (start, good_routes) = (GatewayConfig::default(), Vec::new());
         let (control, keeper) = (State::default(), Keeper::new(saved));
         let (fixed, names) = (BTreeMap::new(), Names::default());
-        let mut reloader =
-            Self { live, keys, stats, file, control, good_routes, keeper, fixed, names, is_alone: false };
-        reloader.put_file(reloader.file.clone()).await?;
+        let mut reloader = Self {
+            live,
+            keys,
+            stats,
+            file: start,
+            control,
+            good_routes,
+            keeper,
+            fixed,
+            names,
+            is_alone: false,
+        };
+        reloader.put_file(file).await?;
         if let Some(state) = reloader.keeper.kept()
             && let Err(faults) = reloader.take_snapshot(state)
         {
@@ -191,8 +201,8 @@ impl Reloader {
 
     /// The control plane's part of the routes in force.
     fn control_routes(&self) -> Vec<RouteConfig> {
-        let is_own = |route: &&RouteConfig| self.file.routes.iter().any(|own| own.name == route.name);
-        self.good_routes.iter().filter(|route| !is_own(route)).cloned().collect()
+        let own: HashSet<&str> = self.file.routes.iter().map(|route| route.name.as_str()).collect();
+        self.good_routes.iter().filter(|route| !own.contains(route.name.as_str())).cloned().collect()
     }
 
     fn take_snapshot(&mut self, state: State) -> Result<(), Faults> {

@@ -1,6 +1,6 @@
 //! The file's and the control plane's word together: whose routes there are, and which instances take requests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use portreeve_config::wire::{Event, Instance, InstanceStatus, Snapshot};
 use portreeve_config::{Fault, Faults, GatewayConfig, RouteConfig};
@@ -13,7 +13,7 @@ use crate::policy::balance::EndpointSpec;
 /// # Errors
 /// A route of the control plane that has the name of one of the file's.
 pub(super) fn routes(file: &GatewayConfig, control: &Snapshot) -> Result<Vec<RouteConfig>, Faults> {
-    let own: BTreeSet<&str> = file.routes.iter().map(|route| route.name.as_str()).collect();
+    let own: HashSet<&str> = file.routes.iter().map(|route| route.name.as_str()).collect();
     let mut faults = Faults::default();
     for (index, route) in control.routes.iter().enumerate() {
         if own.contains(route.name.as_str()) {

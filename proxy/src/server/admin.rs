@@ -1,4 +1,4 @@
-//! The admin listener: `/metrics`, `/livez`, `/readyz`. Its own address, so that none of it is ever reachable
+//! The admin listener: `/metrics`, `/livez`, `/readyz`, `/v1/explain`. Its own address, so that none of it is ever reachable
 //! through the one clients use.
 
 use std::convert::Infallible;
@@ -10,20 +10,26 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use portreeve_config::{Fault, Faults, SampleRequest, check, check_json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::listener::{self, ListenError, Listening};
+use crate::explain::Explanation;
 
 /// Connections served at one time; more wait.
 const CONNECTIONS: usize = 64;
 /// How long one connection may take in all, so that a reader who never reads keeps no place.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(10);
+
+/// The largest body of a request to be explained, in bytes.
+const QUESTION: usize = 256 * 1024;
 
 /// What the admin listener shows.
 pub trait Report: Send + Sync + 'static {
@@ -31,6 +37,13 @@ pub trait Report: Send + Sync + 'static {
     fn metrics(&self) -> String;
     /// Whether new requests should be sent here; `Err` says why not.
     fn ready(&self) -> Result<(), String>;
+    /// What would become of a request; `None` where nothing is explained.
+    ///
+    /// # Errors
+    /// What makes it no request that could be asked about.
+    fn explain(&self, _request: &SampleRequest) -> Option<Result<Explanation, Faults>> {
+        None
+    }
 }
 
 /// An admin listener that does not serve yet.
@@ -115,9 +128,14 @@ async fn serve(listener: TcpListener, report: Arc<dyn Report>) {
 }
 
 async fn connection(stream: TcpStream, report: Arc<dyn Report>) {
-    let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        let response = answer(&request, report.as_ref());
-        async { Ok::<_, Infallible>(response) }
+    let service = service_fn(|request: Request<Incoming>| {
+        let report = Arc::clone(&report);
+        async move {
+            Ok::<_, Infallible>(match (request.uri().path(), request.method()) {
+                ("/v1/explain", &Method::POST) => explain(request, report.as_ref()).await,
+                _ => answer(&request, report.as_ref()),
+            })
+        }
     });
     let connection = http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
     // A peer that misbehaves only ends its own connection.
@@ -127,7 +145,11 @@ async fn connection(stream: TcpStream, report: Arc<dyn Report>) {
 fn answer<B>(request: &Request<B>, report: &dyn Report) -> Response<Full<Bytes>> {
     const TEXT: &str = "text/plain; charset=utf-8";
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return text(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is known here\n".into());
+        return text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            TEXT,
+            "only GET is known here, and POST /v1/explain\n".into(),
+        );
     }
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, TEXT, "ok\n".into()),
@@ -140,8 +162,49 @@ fn answer<B>(request: &Request<B>, report: &dyn Report) -> Response<Full<Bytes>>
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
             report.metrics(),
         ),
-        _ => text(StatusCode::NOT_FOUND, TEXT, "known here: /metrics, /livez, /readyz\n".into()),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "known here: /metrics, /livez, /readyz, POST /v1/explain\n".into(),
+        ),
     }
+}
+
+/// Explains the request in a body. Refused to browsers: a page of another site could ask by them.
+async fn explain(request: Request<Incoming>, report: &dyn Report) -> Response<Full<Bytes>> {
+    let fields = request.headers();
+    if fields.contains_key(header::ORIGIN) {
+        return problem(StatusCode::FORBIDDEN, Faults::from(Fault::new("", "not for browsers")));
+    }
+    let is_json = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/json");
+    if !fields.get(header::CONTENT_TYPE).is_some_and(is_json) {
+        let fault = Fault::new("", "the body is to be JSON").hint("`Content-Type: application/json`");
+        return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault.into());
+    }
+    let Ok(body) = Limited::new(request.into_body(), QUESTION).collect().await else {
+        let fault = Fault::new("", format!("the body did not come, or has more than {QUESTION} bytes"));
+        return problem(StatusCode::PAYLOAD_TOO_LARGE, fault.into());
+    };
+    match check_json(&body.to_bytes(), check::sample_request).map(|sample| report.explain(&sample)) {
+        Err(faults) | Ok(Some(Err(faults))) => problem(StatusCode::UNPROCESSABLE_ENTITY, faults),
+        Ok(None) => problem(StatusCode::NOT_FOUND, Fault::new("", "only a gateway explains requests").into()),
+        // Plain data always serialises.
+        Ok(Some(Ok(explanation))) => {
+            text(StatusCode::OK, "application/json", serde_json::to_string(&explanation).unwrap_or_default())
+        }
+    }
+}
+
+/// Problem details (RFC 9457).
+fn problem(status: StatusCode, faults: Faults) -> Response<Full<Bytes>> {
+    let body = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or("Error"),
+        "status": status.as_u16(),
+        "detail": faults.to_string(),
+        "faults": faults,
+    });
+    text(status, "application/problem+json", body.to_string())
 }
 
 fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {

@@ -41,6 +41,7 @@ use tokio::sync::{oneshot, watch};
 pub use admin::{AdminServer, AdminSocket, Report};
 pub(crate) use doors::{Doors, as_faults};
 pub use doors::{Inherited, Written};
+pub(crate) use h1::Heard;
 pub use listener::ListenError;
 pub(crate) use unix::HandoverSocket;
 

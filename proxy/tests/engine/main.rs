@@ -11,6 +11,7 @@ mod control;
 mod dns;
 mod endings;
 mod ends;
+mod explained;
 mod failures;
 mod false_answers;
 mod flow;

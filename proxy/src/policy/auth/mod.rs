@@ -142,6 +142,29 @@ impl Authenticator {
         }
     }
 
+    /// Whether a request brings a token at all, good or not.
+    ///
+    /// # Errors
+    /// [`AuthFault::Missing`], [`AuthFault::Request`] and [`AuthFault::TooLarge`].
+    pub fn shows_token(&self, headers: &HeaderMap) -> Result<(), AuthFault> {
+        bearer::token(headers).map(drop)
+    }
+
+    /// Somebody whose claims are only named: who a request is from, as long as no token was verified.
+    pub fn stand_in(&self) -> Identity {
+        let claims = self.providers.iter().flat_map(|provider| &provider.claims_to_headers);
+        let shown = |(claim, field): &(String, HeaderName)| {
+            let value = HeaderValue::try_from(format!("(claim {claim})"));
+            (field.clone(), value.unwrap_or(HeaderValue::from_static("(a claim)")))
+        };
+        Identity {
+            issuer: "".into(),
+            subject: "(the subject)".to_owned(),
+            headers: claims.map(shown).collect(),
+            expires: 0,
+        }
+    }
+
     fn remembered(&self, token: &str, now: u64) -> Option<Arc<Identity>> {
         let verified = self.sources.verified.get(token)?;
         let provider = self.providers.iter().find(|provider| provider.id == verified.provider);

@@ -114,6 +114,16 @@ impl CacheRule {
         self.share == Some(CacheShare::PerSubject)
     }
 
+    /// How long an answer stays fresh.
+    pub fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
+    /// Who may be given a kept answer, where the route says so.
+    pub fn share(&self) -> Option<CacheShare> {
+        self.share
+    }
+
     /// The largest body that is kept, in bytes.
     pub fn max_entry(&self) -> usize {
         self.max_entry

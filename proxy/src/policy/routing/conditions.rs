@@ -16,7 +16,7 @@ pub struct Conditions {
     /// The methods; any when empty.
     pub methods: Vec<Method>,
     headers: Vec<(HeaderName, Wanted<HeaderValue>)>,
-    query: Vec<(Box<str>, Wanted<Box<str>>)>,
+    query: Vec<(Box<str>, Wanted<String>)>,
     priority: i32,
 }
 
@@ -28,6 +28,11 @@ enum Wanted<T> {
 }
 
 impl Conditions {
+    /// Only a host, or any, and a path.
+    pub fn of(host: Option<Box<str>>, path: PathPattern) -> Self {
+        Self { host, path, methods: Vec::new(), headers: Vec::new(), query: Vec::new(), priority: 0 }
+    }
+
     pub(super) fn compile(route: &RouteConfig) -> Result<Self, Fault> {
         let matches = &route.matches;
         let path = PathPattern::parse(&matches.path).map_err(|problem| Fault::new("match.path", problem))?;
@@ -49,7 +54,7 @@ impl Conditions {
         }
         for (name, wanted) in &matches.query {
             let wanted = match wanted {
-                HeaderMatch::Exact(value) => Wanted::Exactly(value.as_str().into()),
+                HeaderMatch::Exact(value) => Wanted::Exactly(value.clone()),
                 HeaderMatch::Present(rule) => presence(rule.present),
             };
             conditions.query.push((name.as_str().into(), wanted));
@@ -66,27 +71,84 @@ impl Conditions {
 
     /// Whether header and query conditions hold.
     pub(super) fn hold(&self, request: &RequestView<'_>) -> bool {
-        self.headers.iter().all(|(name, wanted)| {
-            let mut values = request.headers.get_all(name).iter();
-            match wanted {
-                Wanted::Exactly(value) => values.any(|given| given == value),
-                Wanted::Present => values.next().is_some(),
-                Wanted::Absent => values.next().is_none(),
-            }
-        }) && self.query.iter().all(|(name, wanted)| {
-            let mut values = query_values(request.query.unwrap_or_default(), name);
-            match wanted {
-                Wanted::Exactly(value) => values.any(|given| given == **value),
-                Wanted::Present => values.next().is_some(),
-                Wanted::Absent => values.next().is_none(),
-            }
-        })
+        self.headers.iter().all(|(name, wanted)| wanted.fits(request.headers.get_all(name).iter()))
+            && self
+                .query
+                .iter()
+                .all(|(name, wanted)| wanted.fits(query_values(request.query.unwrap_or_default(), name)))
+    }
+
+    /// Each condition beyond host and path on its own, in the order in which they are looked at.
+    pub fn checks(&self, request: &RequestView<'_>) -> Vec<Check> {
+        let headers = self.headers.iter().map(|(name, wanted)| {
+            let values = || request.headers.get_all(name).iter();
+            let found = values().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+            let (wanted, holds) = (wanted.text(), wanted.fits(values()));
+            Check { part: Part::Header, name: name.as_str().into(), wanted, found: found.collect(), holds }
+        });
+        let query = self.query.iter().map(|(name, wanted)| {
+            let values = || query_values(request.query.unwrap_or_default(), name);
+            let (wanted, holds) = (wanted.text(), wanted.fits(values()));
+            Check { part: Part::Query, name: name.clone().into(), wanted, found: values().collect(), holds }
+        });
+        let methods = self.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+        let method = (!self.methods.is_empty()).then(|| Check {
+            part: Part::Method,
+            name: String::new(),
+            wanted: Some(methods),
+            found: vec![request.method.to_string()],
+            holds: self.takes_method(request.method),
+        });
+        headers.chain(query).chain(method).collect()
     }
 
     /// Larger is tried first.
     pub(super) fn rank(&self) -> (i32, usize) {
         let conditions = usize::from(!self.methods.is_empty()) + self.headers.len() + self.query.len();
         (self.priority, conditions)
+    }
+}
+
+/// One condition of a route beside host and path, and whether a request meets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Which part of the request it looks at.
+    pub part: Part,
+    /// The header field or query parameter; empty for the method.
+    pub name: String,
+    /// What is wanted: this text, or for `None` what `holds` says of its presence.
+    pub wanted: Option<String>,
+    /// What the request has.
+    pub found: Vec<String>,
+    /// Whether that is what is wanted.
+    pub holds: bool,
+}
+
+/// A part of a request that conditions look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A header field.
+    Header,
+    /// A query parameter.
+    Query,
+    /// The method.
+    Method,
+}
+
+impl<T: AsRef<[u8]>> Wanted<T> {
+    fn fits(&self, mut values: impl Iterator<Item = impl AsRef<[u8]>>) -> bool {
+        match self {
+            Self::Exactly(value) => values.any(|given| given.as_ref() == value.as_ref()),
+            Self::Present => values.next().is_some(),
+            Self::Absent => values.next().is_none(),
+        }
+    }
+
+    fn text(&self) -> Option<String> {
+        match self {
+            Self::Exactly(value) => Some(String::from_utf8_lossy(value.as_ref()).into_owned()),
+            Self::Present | Self::Absent => None,
+        }
     }
 }
 

@@ -8,14 +8,16 @@
 mod conditions;
 mod paths;
 mod pattern;
+mod witness;
 
 use std::collections::HashMap;
 
 use http::{HeaderMap, Method};
 use portreeve_config::{Fault, Faults, RouteConfig};
 
-pub use conditions::Conditions;
+pub use conditions::{Check, Conditions, Part};
 pub use pattern::{Captures, PathPattern};
+pub use witness::{Nobody, Trial, Witness};
 
 use paths::PathTable;
 
@@ -80,6 +82,15 @@ impl<R> Router<R> {
 
     /// The route for a request.
     pub fn find<'a>(&'a self, request: &RequestView<'_>) -> Match<'a, R> {
+        self.find_before(request, &mut Nobody)
+    }
+
+    /// The route for a request; `witness` is told of every route that is tried on the way.
+    pub fn find_before<'a>(
+        &'a self,
+        request: &RequestView<'_>,
+        witness: &mut impl Witness<R>,
+    ) -> Match<'a, R> {
         let parent = request.host.split_once('.').map(|(_, parent)| parent);
         let tables = [
             self.exact_hosts.get(request.host),
@@ -88,7 +99,7 @@ impl<R> Router<R> {
         ];
         let mut refused = Vec::new();
         for table in tables.into_iter().flatten() {
-            if let Some((target, captures)) = table.find(request, &mut refused) {
+            if let Some((target, captures)) = table.find(request, &mut refused, witness) {
                 return Match::Found(target, captures);
             }
         }
@@ -96,6 +107,12 @@ impl<R> Router<R> {
             true => Match::NotFound,
             false => Match::MethodNotAllowed(allowed(refused)),
         }
+    }
+
+    /// Shows every route, in no order that means anything.
+    pub fn visit<'a>(&'a self, mut see: impl FnMut(&'a Conditions, &'a R)) {
+        let hosts = self.exact_hosts.values().chain(self.wildcard_hosts.values());
+        hosts.chain([&self.any_host]).for_each(|table| table.visit(&mut see));
     }
 
     fn table_for(&mut self, host: Option<&str>) -> &mut PathTable<R> {

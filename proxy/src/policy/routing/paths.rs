@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use http::Method;
 
 use super::pattern::Segment;
-use super::{Captures, Conditions, RequestView};
+use super::{Captures, Conditions, RequestView, Trial, Witness};
 
 /// All routes of one host.
 pub(super) struct PathTable<R> {
@@ -61,13 +61,19 @@ impl<R> PathTable<R> {
         self.tree.sort();
     }
 
+    pub(super) fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Conditions, &'a R)) {
+        self.exact.values().flatten().for_each(|(conditions, target)| see(conditions, target));
+        self.tree.visit(see);
+    }
+
     /// The route for a request; methods that a fitting path would have taken are added to `refused`.
     pub(super) fn find<'a>(
         &'a self,
         request: &RequestView<'_>,
         refused: &mut Vec<Method>,
+        witness: &mut impl Witness<R>,
     ) -> Option<(&'a R, Captures)> {
-        let mut search = Search { request, refused, captures: Captures::default() };
+        let mut search = Search { request, refused, witness, captures: Captures::default() };
         if let Some(target) = self.exact.get(request.path).and_then(|list| search.first(list)) {
             return Some((target, search.captures));
         }
@@ -77,6 +83,13 @@ impl<R> PathTable<R> {
 }
 
 impl<R> Node<R> {
+    fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Conditions, &'a R)) {
+        self.ends.iter().chain(&self.prefixes).for_each(|(conditions, target)| see(conditions, target));
+        for child in self.literals.values().chain(self.placeholder.as_deref()) {
+            child.visit(see);
+        }
+    }
+
     fn sort(&mut self) {
         sort(&mut self.ends);
         sort(&mut self.prefixes);
@@ -102,27 +115,37 @@ fn written_path(segments: &[Segment]) -> String {
 }
 
 /// One walk through a table. Positions are those of the `/` before the next segment.
-struct Search<'r, 'v, 'm> {
+struct Search<'r, 'v, 'm, W> {
     request: &'r RequestView<'v>,
     refused: &'m mut Vec<Method>,
+    witness: &'m mut W,
     captures: Captures,
 }
 
-impl<'v> Search<'_, 'v, '_> {
-    fn first<'a, R>(&mut self, list: &'a Candidates<R>) -> Option<&'a R> {
+impl<'v, W> Search<'_, 'v, '_, W> {
+    fn first<'a, R>(&mut self, list: &'a Candidates<R>) -> Option<&'a R>
+    where
+        W: Witness<R>,
+    {
         for (conditions, target) in list {
             if !conditions.hold(self.request) {
+                self.witness.tried(conditions, target, Trial::ConditionFails);
                 continue;
             }
             if conditions.takes_method(self.request.method) {
+                self.witness.tried(conditions, target, Trial::Taken);
                 return Some(target);
             }
+            self.witness.tried(conditions, target, Trial::MethodFails);
             self.refused.extend(conditions.methods.iter().cloned());
         }
         None
     }
 
-    fn template<'a, R>(&mut self, node: &'a Node<R>, at: usize) -> Option<&'a R> {
+    fn template<'a, R>(&mut self, node: &'a Node<R>, at: usize) -> Option<&'a R>
+    where
+        W: Witness<R>,
+    {
         if at >= self.request.path.len() {
             return self.first(&node.ends);
         }
@@ -140,7 +163,10 @@ impl<'v> Search<'_, 'v, '_> {
     }
 
     /// The longest prefix: children first, this node's own `*` last.
-    fn prefix<'a, R>(&mut self, node: &'a Node<R>, at: usize) -> Option<&'a R> {
+    fn prefix<'a, R>(&mut self, node: &'a Node<R>, at: usize) -> Option<&'a R>
+    where
+        W: Witness<R>,
+    {
         if at < self.request.path.len() {
             let (segment, next) = self.segment(at);
             if let Some(target) = node.literals.get(segment).and_then(|child| self.prefix(child, next)) {

@@ -1,5 +1,6 @@
 //! The path of a route, taken apart: `/products`, `/products/{id}`, `/auth/*`.
 
+use std::fmt;
 use std::ops::Range;
 
 /// A route's path.
@@ -63,6 +64,20 @@ impl PathPattern {
     /// Whether it has neither placeholder nor `*`.
     pub fn is_exact(&self) -> bool {
         !self.is_prefix && self.names.is_empty()
+    }
+}
+
+impl fmt::Display for PathPattern {
+    /// As it was written.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names = self.names.iter();
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(text) => write!(out, "/{text}")?,
+                Segment::Placeholder => write!(out, "/{{{}}}", names.next().map_or("", |name| name))?,
+            }
+        }
+        out.write_str(if self.is_prefix { "/*" } else { "" })
     }
 }
 

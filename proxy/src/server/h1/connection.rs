@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::{Method, Version, header};
+use portreeve_config::Limits;
 
 use super::answer::{Broken, Shape, send};
 use super::client::{Client, Upload};
@@ -150,7 +151,7 @@ async fn await_bytes(client: &Client, visit: &Visit, since: Instant, enough: Opt
 /// Reads the next request's head; `None` when HTTP/2 begins instead. No rejection when there is nobody to tell what
 /// is wrong.
 async fn read_head(client: &Client, visit: &Visit) -> Result<Option<RequestHead>, Option<Rejection>> {
-    let limits = head_limits(visit);
+    let limits = head_limits(&visit.limits);
     let mut scan = Scan::default();
     let mut deadline = None;
     poll_fn(|cx| {
@@ -190,17 +191,17 @@ fn begins_http2(input: &[u8]) -> bool {
 /// `PRI`: no other method begins so.
 const METHOD_OF_PREFACE: usize = 3;
 
-fn head_limits(visit: &Visit) -> HeadLimits {
+pub(in crate::server) fn head_limits(limits: &Limits) -> HeadLimits {
     let bytes = |size: portreeve_config::ByteSize| usize::try_from(size.get()).unwrap_or(usize::MAX);
     HeadLimits {
-        bytes: bytes(visit.limits.header_bytes),
-        fields: visit.limits.header_count,
-        line: bytes(visit.limits.header_line),
-        target: bytes(visit.limits.target_bytes),
+        bytes: bytes(limits.header_bytes),
+        fields: limits.header_count,
+        line: bytes(limits.header_line),
+        target: bytes(limits.target_bytes),
     }
 }
 
-fn refusal_of(fault: HeadFault) -> Rejection {
+pub(in crate::server) fn refusal_of(fault: HeadFault) -> Rejection {
     match fault {
         HeadFault::Malformed(what) => Rejection::Malformed(what),
         HeadFault::TooLarge => Rejection::HeadTooLarge,
