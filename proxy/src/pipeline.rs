@@ -191,9 +191,11 @@ impl Exchange {
     /// these fields is compared by what the service was told.
     fn dress(&mut self, route: &Route, fields: &mut HeaderMap) {
         // A host is a must from HTTP/1.1 on (RFC 9112, 3.2), and the service is always asked in 1.1.
-        let host = self.target.authority().cloned().or_else(|| HeaderValue::from_str(&route.service).ok());
-        if let Some(host) = host {
-            fields.insert(header::HOST, host);
+        if !self.target.is_in_field() {
+            let host = self.target.authority().cloned();
+            if let Some(host) = host.or_else(|| HeaderValue::from_str(&route.service).ok()) {
+                fields.insert(header::HOST, host);
+            }
         }
         if let Some(identity) = &self.identity {
             for (name, value) in &identity.headers {
@@ -308,7 +310,7 @@ fn identify(pinned: &Pinned, fields: &mut HeaderMap, trace: &TraceContext) -> Op
     if let Some(id) = headers::sound_request_id(fields) {
         return Some(id.clone());
     }
-    let id = HeaderValue::from_str(&trace.request_id()).ok()?;
+    let id = trace.request_id();
     fields.insert(headers::REQUEST_ID, id.clone());
     Some(id)
 }

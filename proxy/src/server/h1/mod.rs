@@ -11,8 +11,10 @@ mod encode;
 pub(super) mod fuzzing;
 mod head;
 mod instance;
+mod telling;
 
 pub(super) use client::{Client, Upload};
 pub(super) use connection::serve;
+pub(super) use head::{empty_answer, empty_request};
 pub(super) use encode::{Call, write_switch};
 pub(super) use instance::{CallFault, Instance};
