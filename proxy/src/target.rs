@@ -147,7 +147,7 @@ fn without_usual_port<'a>(authority: &'a [u8], scheme: Option<&str>) -> &'a [u8]
 fn host_of(text: &str) -> Option<&str> {
     let length = match text.strip_prefix('[') {
         Some(rest) => rest.find(']')? + 2,
-        None => text.find(':').unwrap_or(text.len()),
+        None => text.bytes().position(|byte| byte == b':').unwrap_or(text.len()),
     };
     let (host, port) = text.split_at(length);
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{StatusCode, Version, response};
 
-use super::{CACHE_STATUS, CacheOutcome, Exchange, Fill};
+use super::{CACHE_STATUS, CacheOutcome, Exchange, Fill, route_of};
 use crate::policy::headers;
 use crate::rejection::{Blame, Rejection, Speaker};
 
@@ -21,9 +21,8 @@ impl Exchange {
         if !answer.status.is_client_error() {
             self.invalidate();
         }
-        let pinned = Arc::clone(&self.pinned);
-        let route = self.route_in(&pinned)?;
         self.translate_answer(&mut answer.headers);
+        let route = route_of(&self.route, &self.pinned)?;
         route.response_headers.apply(&mut answer.headers);
         self.status = answer.status.as_u16();
         let rule = route.cache.as_ref()?;
@@ -31,7 +30,7 @@ impl Exchange {
         let plan = lookup.zip(rule.plan(answer.status, request, &answer.headers));
         self.say_cache_status(&mut answer.headers, plan.is_some());
         plan.map(|(lookup, plan)| {
-            Box::new(Fill::new(Arc::clone(&pinned.plane), lookup, plan, answer, rule.max_entry()))
+            Box::new(Fill::new(Arc::clone(&self.pinned.plane), lookup, plan, answer, rule.max_entry()))
         })
     }
 

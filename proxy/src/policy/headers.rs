@@ -7,7 +7,6 @@ mod stamp;
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use portreeve_config::{Fault, Faults, HeaderOps};
-use smallvec::SmallVec;
 
 pub use origin::{ClientCertificate, Forwarding, Peer, Scheme, is_about_origin, is_believable};
 pub use stamp::{REQUEST_ID, Via, add_date, sound_request_id};
@@ -125,8 +124,8 @@ pub fn may_trail(name: &HeaderName) -> bool {
 
 /// Takes away every field whose name is one of those.
 pub fn remove_where(headers: &mut HeaderMap, mut goes: impl FnMut(&HeaderName) -> bool) {
-    let names: SmallVec<[HeaderName; 4]> = headers.keys().filter(|name| goes(name)).cloned().collect();
-    for name in names {
+    // One by one, for there are few: a list of them would cost more than to look again.
+    while let Some(name) = headers.keys().find(|name| goes(name)).cloned() {
         headers.remove(name);
     }
 }

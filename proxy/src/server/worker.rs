@@ -172,7 +172,8 @@ impl Worker {
 
     /// Whether new requests would take more memory for data on its way than there is for it.
     pub(super) fn is_full(&self) -> bool {
-        let most = usize::try_from(self.pin().snapshot.limits.buffers.get()).unwrap_or(usize::MAX);
+        // The request has pinned it just now.
+        let most = usize::try_from(self.pinned.borrow().1.snapshot.limits.buffers.get()).unwrap_or(usize::MAX);
         self.held.get() > most / self.share
     }
 

@@ -9,6 +9,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version, request, response};
 use memchr::{memchr, memchr_iter};
 
+use super::names;
 use super::telling::Telling;
 
 /// Fields of a head that are read without asking for memory.
@@ -308,7 +309,10 @@ fn take_fields<'h>(
         if field.name.len() + field.value.len() > limits.line {
             return Err(HeadFault::TooLarge);
         }
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed("a field's name"))?;
+        let name = match names::usual(field.name.as_bytes()) {
+            Some(name) => name,
+            None => HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed("a field's name"))?,
+        };
         let value = match field.value {
             [] => Bytes::new(),
             value => head.slice_ref(value),

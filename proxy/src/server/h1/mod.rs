@@ -11,6 +11,7 @@ mod encode;
 pub(super) mod fuzzing;
 mod head;
 mod instance;
+mod names;
 mod telling;
 
 pub(super) use client::{Client, Upload};
