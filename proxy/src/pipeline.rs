@@ -174,39 +174,23 @@ impl Exchange {
         if let Some(rejection) = self.refused.take() {
             return Err(rejection);
         }
-        let pinned = Arc::clone(&self.pinned);
-        let Some(route) = self.route_in(&pinned) else { return Err(Rejection::NoRoute) };
+        let Some(route) = route_of(&self.route, &self.pinned) else { return Err(Rejection::NoRoute) };
         if route.needs_token {
             // A route that wants a token is only compiled where there is someone to verify it.
-            let auth = pinned.snapshot.auth.as_ref().ok_or(Rejection::NoRoute)?;
+            let auth = self.pinned.snapshot.auth.as_ref().ok_or(Rejection::NoRoute)?;
             self.identity = Some(auth.authenticate(&head.headers).await.map_err(Rejection::Auth)?);
         }
         fits(route, body_length)?;
         let is_identified = self.identity.is_some();
         let is_covered = route.cache.as_ref().is_some_and(|rule| rule.covers(&head.headers, is_identified));
-        self.dress(route, &mut head.headers);
-        let found = if is_covered { self.look_in_cache(route, head) } else { None };
+        dress(&self.target, self.identity.as_deref(), route, &mut head.headers);
+        self.attempts.key = key_of(route, &head.headers);
+        let found = if is_covered { self.look_in_cache(head) } else { None };
         Ok(found.map_or(Admission::Forward, Admission::Hit))
     }
 
-    /// Adds what only this hop can say. Done before the cache is asked, so that an answer that varies by one of
-    /// these fields is compared by what the service was told.
-    fn dress(&mut self, route: &Route, fields: &mut HeaderMap) {
-        // A host is a must from HTTP/1.1 on (RFC 9112, 3.2), and the service is always asked in 1.1.
-        let host = self.target.authority().cloned().or_else(|| HeaderValue::from_str(&route.service).ok());
-        if let Some(host) = host {
-            fields.insert(header::HOST, host);
-        }
-        if let Some(identity) = &self.identity {
-            for (name, value) in &identity.headers {
-                fields.insert(name.clone(), value.clone());
-            }
-        }
-        route.request_headers.apply(fields);
-        self.attempts.key = route.balance_by.as_ref().and_then(|name| fields.get(name)).cloned();
-    }
-
-    fn look_in_cache(&mut self, route: &Route, head: &request::Parts) -> Option<Arc<StoredResponse>> {
+    fn look_in_cache(&mut self, head: &request::Parts) -> Option<Arc<StoredResponse>> {
+        let route = route_of(&self.route, &self.pinned)?;
         let rule = route.cache.as_ref()?;
         let wish = RequestRule::of(&head.method, &head.headers);
         if wish.bypass == Some(Bypass::Method) {
@@ -267,8 +251,7 @@ impl Exchange {
     }
 
     fn route_in<'s>(&self, pinned: &'s Pinned) -> Option<&'s Route> {
-        let (number, _) = self.route.as_ref()?;
-        pinned.snapshot.routes.get(*number).map(Arc::as_ref)
+        route_of(&self.route, pinned)
     }
 }
 
@@ -277,6 +260,35 @@ fn fits(route: &Route, body_length: Option<u64>) -> Result<(), Rejection> {
         true => Err(Rejection::TooLarge { limit: route.max_body }),
         false => Ok(()),
     }
+}
+
+/// The route, borrowed from what holds it and from nothing else of the request.
+fn route_of<'p>(found: &Option<(usize, Captures)>, pinned: &'p Pinned) -> Option<&'p Route> {
+    let (number, _) = found.as_ref()?;
+    pinned.snapshot.routes.get(*number).map(Arc::as_ref)
+}
+
+/// What the instance is picked by, where the route does not go by turns.
+fn key_of(route: &Route, fields: &HeaderMap) -> Option<HeaderValue> {
+    route.balance_by.as_ref().and_then(|name| fields.get(name)).cloned()
+}
+
+/// Adds what only this hop can say. Done before the cache is asked, so that an answer that varies by one of these fields
+/// is compared by what the service was told.
+fn dress(target: &Target, identity: Option<&Identity>, route: &Route, fields: &mut HeaderMap) {
+    // A host is a must from HTTP/1.1 on (RFC 9112, 3.2), and the service is always asked in 1.1.
+    if !target.is_in_field() {
+        let host = target.authority().cloned();
+        if let Some(host) = host.or_else(|| HeaderValue::from_str(&route.service).ok()) {
+            fields.insert(header::HOST, host);
+        }
+    }
+    if let Some(identity) = identity {
+        for (name, value) in &identity.headers {
+            fields.insert(name.clone(), value.clone());
+        }
+    }
+    route.request_headers.apply(fields);
 }
 
 /// Takes away what a client cannot say, and says in its place where the request comes from. Returns the client's
@@ -322,7 +334,7 @@ fn identify(pinned: &Pinned, fields: &mut HeaderMap, trace: &TraceContext) -> Op
     if let Some(id) = headers::sound_request_id(fields) {
         return Some(id.clone());
     }
-    let id = HeaderValue::from_str(&trace.request_id()).ok()?;
+    let id = trace.request_id();
     fields.insert(headers::REQUEST_ID, id.clone());
     Some(id)
 }

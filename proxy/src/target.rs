@@ -18,6 +18,8 @@ use crate::rejection::Rejection;
 pub struct Target {
     /// Host and port as they came; `None` when an HTTP/1.0 request named none.
     authority: Option<HeaderValue>,
+    /// Whether that is what `Host` says.
+    is_in_field: bool,
     /// How many bytes of `authority` are the host.
     host_length: usize,
     /// The host where `authority` does not hold it in lower case.
@@ -42,6 +44,7 @@ impl Target {
             return Err(Rejection::Framing);
         }
         let mut target = Self::with_authority(authority(head)?)?;
+        target.is_in_field = head.uri.authority().is_none() && target.authority.is_some();
         target.written = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("*"));
         target.path = match path::canonical(target.written.path(), slashes).map_err(Rejection::Path)? {
             Cow::Borrowed(_) => None,
@@ -53,7 +56,7 @@ impl Target {
     /// A stand-in for a request whose target could not be read, so that it can be logged.
     pub fn unreadable() -> Self {
         let written = PathAndQuery::from_static("/");
-        Self { authority: None, host_length: 0, lowered: None, written, path: None }
+        Self { authority: None, is_in_field: false, host_length: 0, lowered: None, written, path: None }
     }
 
     fn with_authority(authority: Option<HeaderValue>) -> Result<Self, Rejection> {
@@ -80,6 +83,11 @@ impl Target {
     /// Host and port as the client wrote them, for the `Host` of the next hop.
     pub fn authority(&self) -> Option<&HeaderValue> {
         self.authority.as_ref()
+    }
+
+    /// Whether the head's own `Host` says the same already.
+    pub fn is_in_field(&self) -> bool {
+        self.is_in_field
     }
 
     /// The canonical path.
@@ -139,7 +147,7 @@ fn without_usual_port<'a>(authority: &'a [u8], scheme: Option<&str>) -> &'a [u8]
 fn host_of(text: &str) -> Option<&str> {
     let length = match text.strip_prefix('[') {
         Some(rest) => rest.find(']')? + 2,
-        None => text.find(':').unwrap_or(text.len()),
+        None => text.bytes().position(|byte| byte == b':').unwrap_or(text.len()),
     };
     let (host, port) = text.split_at(length);
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();

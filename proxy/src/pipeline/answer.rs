@@ -5,13 +5,13 @@ use std::sync::Arc;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{StatusCode, Version, response};
 
-use super::{CACHE_STATUS, CacheOutcome, Exchange, Fill};
+use super::{CACHE_STATUS, CacheOutcome, Exchange, Fill, route_of};
 use crate::policy::headers;
 use crate::rejection::{Blame, Rejection, Speaker};
 
 impl Exchange {
     /// **inbound**: the answer's head for the client, and what is needed to keep the answer if it may be kept.
-    pub fn inbound(&mut self, request: &HeaderMap, answer: &mut response::Parts) -> Option<Fill> {
+    pub fn inbound(&mut self, request: &HeaderMap, answer: &mut response::Parts) -> Option<Box<Fill>> {
         let says_its_end = says_its_end(&answer.headers);
         headers::remove_hop_by_hop(&mut answer.headers, |_| false);
         self.pinned.plane.via.add(&mut answer.headers, answer.version);
@@ -21,9 +21,8 @@ impl Exchange {
         if !answer.status.is_client_error() {
             self.invalidate();
         }
-        let pinned = Arc::clone(&self.pinned);
-        let route = self.route_in(&pinned)?;
         self.translate_answer(&mut answer.headers);
+        let route = route_of(&self.route, &self.pinned)?;
         route.response_headers.apply(&mut answer.headers);
         self.status = answer.status.as_u16();
         let rule = route.cache.as_ref()?;
@@ -31,7 +30,7 @@ impl Exchange {
         let plan = lookup.zip(rule.plan(answer.status, request, &answer.headers));
         self.say_cache_status(&mut answer.headers, plan.is_some());
         plan.map(|(lookup, plan)| {
-            Fill::new(Arc::clone(&pinned.plane), lookup, plan, answer, rule.max_entry())
+            Box::new(Fill::new(Arc::clone(&self.pinned.plane), lookup, plan, answer, rule.max_entry()))
         })
     }
 
@@ -103,5 +102,5 @@ impl Exchange {
 
 /// Whether it will show when a body breaks off; without either field it just ends with its connection.
 fn says_its_end(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING)
+    headers.keys().any(|name| matches!(*name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING))
 }

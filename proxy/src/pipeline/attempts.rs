@@ -6,7 +6,7 @@ use std::time::Instant;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, StatusCode, request, response};
 
-use super::Exchange;
+use super::{Exchange, route_of};
 use crate::policy::balance::Endpoint;
 use crate::policy::retry::{Failure, Repeatable};
 use crate::policy::trace::TraceContext;
@@ -76,22 +76,21 @@ impl Exchange {
     /// # Errors
     /// [`Rejection::NoInstance`].
     pub fn choose(&mut self) -> Result<Arc<Endpoint>, Rejection> {
-        let pinned = Arc::clone(&self.pinned);
-        let route = self.route_in(&pinned).ok_or(Rejection::NoRoute)?;
-        let service = pinned.snapshot.service_of(route);
+        let route = route_of(&self.route, &self.pinned).ok_or(Rejection::NoRoute)?;
+        let service = self.pinned.snapshot.service_of(route);
         let turn = match &self.attempts.key {
             Some(key) => service.turn_of(key.as_bytes(), &self.attempts.tried),
             None => *self.attempts.turn.get_or_insert_with(|| service.turn()),
         };
         let no_instance = || Rejection::NoInstance(Arc::clone(&route.service));
-        let endpoint = service.pick(turn, &self.attempts.tried).ok_or_else(no_instance)?;
+        let endpoint = Arc::clone(service.pick(turn, &self.attempts.tried).ok_or_else(no_instance)?);
         self.attempts.made += 1;
         self.attempts.current = Some(Attempt {
-            endpoint: Arc::clone(endpoint),
+            endpoint: Arc::clone(&endpoint),
             trace: self.trace.child(),
             clock: self.sink().is_some().then(Instant::now),
         });
-        Ok(Arc::clone(endpoint))
+        Ok(endpoint)
     }
 
     /// **outbound**: the target for the chosen instance; `head` gets what is its own for this attempt.

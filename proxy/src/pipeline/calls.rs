@@ -17,7 +17,7 @@ pub(super) struct Call {
     timeout: Option<Duration>,
     /// Where the route translates.
     bridge: Option<Bridge>,
-    translator: Option<ResponseTranslator>,
+    translator: Option<Box<ResponseTranslator>>,
 }
 
 impl Call {
@@ -81,12 +81,12 @@ impl Exchange {
         if let Some(call) = &mut self.call
             && let Some(bridge) = call.bridge
         {
-            call.translator = bridge.open_answer(fields);
+            call.translator = bridge.open_answer(fields).map(Box::new);
         }
     }
 
     /// The translation of the answer's body.
-    pub fn take_translator(&mut self) -> Option<ResponseTranslator> {
+    pub fn take_translator(&mut self) -> Option<Box<ResponseTranslator>> {
         self.call.as_mut()?.translator.take()
     }
 

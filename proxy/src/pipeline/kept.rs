@@ -59,8 +59,26 @@ impl Fill {
         if said.is_some_and(|said| said != self.body.len()) {
             return;
         }
-        let response = StoredResponse { body: self.body.freeze(), ..self.response };
+        let mut response = self.response;
+        // What is kept holds on to no more than its own size: not to what was read together with a field, nor to the
+        // room a body had to grow in.
+        response.body = Bytes::copy_from_slice(&self.body);
+        let told = response.vary.iter_mut().filter_map(|(_, value)| value.as_mut());
+        in_own_memory(response.headers.values_mut().chain(told).collect());
         self.plane.cache.keep(&self.lookup, response);
+    }
+}
+
+/// Moves values out of the memory they were read into.
+fn in_own_memory(values: Vec<&mut HeaderValue>) {
+    let mut block = BytesMut::with_capacity(values.iter().map(|value| value.len()).sum());
+    for value in values {
+        block.extend_from_slice(value.as_bytes());
+        // What was a value before is one again.
+        if let Ok(mut copy) = HeaderValue::from_maybe_shared(block.split().freeze()) {
+            copy.set_sensitive(value.is_sensitive());
+            *value = copy;
+        }
     }
 }
 

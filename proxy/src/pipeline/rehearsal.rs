@@ -8,7 +8,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, request};
 
 use super::routed::view_of;
-use super::{Exchange, fits};
+use super::{Exchange, dress, fits, key_of};
 use crate::policy::cache::RequestRule;
 use crate::policy::routing::{Captures, Witness};
 use crate::rejection::Rejection;
@@ -63,7 +63,8 @@ impl Exchange {
         }
         refusal = refusal.or(fits(route, body_length).err());
         let asks_cache = self.would_ask_cache(route, head);
-        self.dress(route, &mut head.headers);
+        dress(&self.target, self.identity.as_deref(), route, &mut head.headers);
+        self.attempts.key = key_of(route, &head.headers);
         self.translate_request(&mut head.headers);
         self.trace.child().inject(&mut head.headers);
         match self.outbound(head) {

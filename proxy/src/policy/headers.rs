@@ -11,11 +11,18 @@ use portreeve_config::{Fault, Faults, HeaderOps};
 pub use origin::{ClientCertificate, Forwarding, Peer, Scheme, is_about_origin, is_believable};
 pub use stamp::{REQUEST_ID, Via, add_date, sound_request_id};
 
+/// Whether a field is there. A look at the names: most messages have few, and a search computes a hash first.
+pub fn holds(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.keys().any(|known| known == name)
+}
+
 /// Takes away what ends at this hop: fields of one connection, those that `Connection` names, and what `also` names.
 /// What every request needs, and what says where it came from, cannot be named away.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap, also: impl Fn(&HeaderName) -> bool) {
-    if headers.contains_key(header::CONNECTION) {
+    if holds(headers, &header::CONNECTION) {
         let named: Vec<HeaderName> = members(headers, &header::CONNECTION)
+            // The usual ones name no field, or one that goes anyway: nearly always there is nothing to collect.
+            .filter(|name| !name.eq_ignore_ascii_case(b"close") && !name.eq_ignore_ascii_case(b"keep-alive"))
             .filter_map(|name| HeaderName::from_bytes(name).ok())
             .filter(|name| !stays(name))
             .collect();
@@ -57,7 +64,7 @@ fn is_of_one_connection(name: &HeaderName) -> bool {
 /// Whether a request says that trailers are welcome (RFC 9110, 10.1.4), which gRPC needs to get through. In HTTP/1 the
 /// word counts only where `Connection` names it; HTTP/2 has no such field.
 pub fn wants_trailers(headers: &HeaderMap, received: Version) -> bool {
-    headers.contains_key(header::TE)
+    holds(headers, &header::TE)
         && members(headers, &header::TE).any(|member| member.eq_ignore_ascii_case(b"trailers"))
         && (received >= Version::HTTP_2
             || members(headers, &header::CONNECTION).any(|member| member.eq_ignore_ascii_case(b"te")))
@@ -67,6 +74,9 @@ pub fn wants_trailers(headers: &HeaderMap, received: Version) -> bool {
 /// coding would reach the other side as something it was not told of, for the field that names it ends here
 /// (RFC 9112, 6.1 and 6.3).
 pub fn is_framed_once(headers: &HeaderMap) -> bool {
+    if !holds(headers, &header::TRANSFER_ENCODING) {
+        return true;
+    }
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => true,
@@ -114,8 +124,8 @@ pub fn may_trail(name: &HeaderName) -> bool {
 
 /// Takes away every field whose name is one of those.
 pub fn remove_where(headers: &mut HeaderMap, mut goes: impl FnMut(&HeaderName) -> bool) {
-    let names: Vec<HeaderName> = headers.keys().filter(|name| goes(name)).cloned().collect();
-    for name in names {
+    // One by one, for there are few: a list of them would cost more than to look again.
+    while let Some(name) = headers.keys().find(|name| goes(name)).cloned() {
         headers.remove(name);
     }
 }

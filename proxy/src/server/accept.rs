@@ -13,12 +13,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::entrance::{Accepted, Entrance, Manner, Phase, Speaks};
+use super::h1::Client;
 use super::listener::Listening;
 use super::proxy_protocol::{self, Header};
 use super::stream::Socket;
 use super::upstream::Upstreams;
+use super::visit::Visit;
 use super::worker::{OpenConnection, Seed, Worker};
-use super::{connection, passthrough};
+use super::{connection, h1, passthrough};
 use crate::metrics::Refusal;
 
 /// How long accepting pauses when the process has no file descriptor left.
@@ -140,17 +142,33 @@ fn start(worker: &Rc<Worker>, socket: Socket, peer: Option<SocketAddr>, entrance
         return worker.plane.stats.refused(why);
     }
     let entrance = Arc::clone(entrance);
-    let mut accepted = Accepted { socket, peer, destination: None, entrance, open };
-    let worker = Rc::clone(worker);
+    let accepted = Accepted { socket, peer, destination: None, entrance, open };
+    // An idle connection holds only what serving it needs: what comes before is in a box that is gone by then.
+    let beginning = Box::pin(begin(Rc::clone(worker), accepted, wants_header));
     tokio::task::spawn_local(async move {
-        if wants_header && let Err(why) = Box::pin(read_header(&worker, &mut accepted)).await {
-            return worker.plane.stats.refused(why);
-        }
-        match accepted.entrance.speaks {
-            Speaks::Http => connection::serve(worker, accepted).await,
-            Speaks::Tcp(_) => Box::pin(passthrough::serve(worker, accepted)).await,
+        if let Some((visit, client)) = beginning.await {
+            h1::serve(visit, client).await;
         }
     });
+}
+
+/// All that comes before a connection's first request; what is no HTTP/1 is served here to its end.
+async fn begin(
+    worker: Rc<Worker>,
+    mut accepted: Accepted,
+    wants_header: bool,
+) -> Option<(Rc<Visit>, Rc<Client>)> {
+    if wants_header && let Err(why) = read_header(&worker, &mut accepted).await {
+        worker.plane.stats.refused(why);
+        return None;
+    }
+    match accepted.entrance.speaks {
+        Speaks::Http => connection::begin(worker, accepted).await,
+        Speaks::Tcp(_) => {
+            Box::pin(passthrough::serve(worker, accepted)).await;
+            None
+        }
+    }
 }
 
 fn is_welcome(open: &mut OpenConnection, client: Option<SocketAddr>) -> Result<(), Refusal> {

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -48,12 +48,16 @@ impl Alarm {
         }
     }
 
-    /// `future`, unless `deadline` passes first.
+    /// `future`, unless `deadline` passes first. It is pinned by the caller: what an `async fn` is given lies in its
+    /// state twice, and a request's whole way to its instance would be moved once more.
     ///
     /// # Errors
     /// [`Elapsed`].
-    pub(super) async fn within<F: Future>(&self, deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
-        let mut future = pin!(future);
+    pub(super) async fn within<F: Future>(
+        &self,
+        deadline: Instant,
+        mut future: Pin<&mut F>,
+    ) -> Result<F::Output, Elapsed> {
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending => self.poll(cx, deadline).map(|()| Err(Elapsed)),

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::response;
 use http_body::{Body, Frame, SizeHint};
 use portreeve_config::Period;
 
@@ -14,13 +15,17 @@ use super::upstream::Answer;
 use crate::pipeline::{Exchange, Fill};
 use crate::policy::grpc::web::ResponseTranslator;
 
+/// An answer as the client gets it.
+pub(super) type Reply = (Box<response::Parts>, Outgoing);
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An answer's body on its way to the client. Dropping it ends the exchange, whether all was sent or not.
 pub(super) struct Outgoing {
     source: From,
-    fill: Option<Fill>,
-    translator: Option<ResponseTranslator>,
+    /// Few answers are kept or translated; for those that are not these two would only make a larger thing to hand on.
+    fill: Option<Box<Fill>>,
+    translator: Option<Box<ResponseTranslator>>,
     /// When the caller's time is over, or the request's.
     ends: Option<Box<(Instant, Alarm)>>,
     exchange: Box<Exchange>,
@@ -44,7 +49,7 @@ impl Outgoing {
     /// `age` is how long any request may take in all.
     pub(super) fn instance(
         answer: Answer,
-        fill: Option<Fill>,
+        fill: Option<Box<Fill>>,
         mut exchange: Box<Exchange>,
         age: Option<Period>,
     ) -> Self {

@@ -6,28 +6,30 @@ use bytes::BytesMut;
 use portreeve_config::Alpn;
 
 use super::entrance::{Accepted, Greeter};
+use super::h1::Client;
+use super::h2;
 use super::stream::{Socket, Stream};
 use super::visit::{Ends, Visit};
 use super::wire::Wire;
 use super::worker::Worker;
-use super::{h1, h2};
 use crate::metrics::Refusal;
 use crate::policy::headers::{ClientCertificate, Peer, Scheme};
 use crate::tls::Facts;
 
-/// Serves one connection to its end.
-pub(super) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
+/// Greets a client. Gives back what speaks HTTP/1; what speaks HTTP/2 is served to its end.
+pub(super) async fn begin(worker: Rc<Worker>, accepted: Accepted) -> Option<(Rc<Visit>, Rc<Client>)> {
     let ends = Ends { client: accepted.peer, local: accepted.local() };
     let Accepted { socket, open, entrance, .. } = accepted;
     socket.set_nodelay();
     let address = ends.client.map(|client| client.ip());
     let Some(greeter) = &entrance.tls else {
         let visit = Rc::new(Visit::new(worker, Peer::new(address, Scheme::Http), ends, open));
-        return h1::serve(visit, Wire::new(Stream::Plain(socket))).await;
+        let client = Client::new(Wire::new(Stream::Plain(socket)), &visit);
+        return Some((visit, Rc::new(client)));
     };
-    // What a handshake needs is not held on to for as long as the connection lives.
-    let Some((stream, facts)) = Box::pin(greet(&worker, greeter, socket)).await else {
-        return worker.plane.stats.refused(Refusal::Handshake);
+    let Some((stream, facts)) = greet(&worker, greeter, socket).await else {
+        worker.plane.stats.refused(Refusal::Handshake);
+        return None;
     };
     let mut peer = Peer::new(address, Scheme::Https);
     if let Some(client) = &facts.client {
@@ -36,10 +38,12 @@ pub(super) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
     }
     let speaks_h2 = facts.alpn == Some(Alpn::H2);
     let visit = Rc::new(Visit::new(worker, peer, ends, open).with_facts(facts));
-    match speaks_h2 {
-        true => Box::pin(h2::serve(visit, stream, BytesMut::new())).await,
-        false => h1::serve(visit, Wire::new(stream)).await,
+    if speaks_h2 {
+        Box::pin(h2::serve(visit, stream, BytesMut::new())).await;
+        return None;
     }
+    let client = Client::new(Wire::new(stream), &visit);
+    Some((visit, Rc::new(client)))
 }
 
 /// The handshake, in the time that a head may take.

@@ -2,15 +2,16 @@
 //! path for every protocol on either side.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, Version, header, request, response};
+use http::{HeaderValue, Method, Request, Version, header, request, response};
 
 use super::alarm::{Alarm, Elapsed};
-use super::body::Outgoing;
+use super::body::{Outgoing, Reply};
 use super::h1::{self, CallFault, Client};
 use super::request_body::{BodyEnd, RequestBody, Rules, Source};
 use super::upstream::{Answer, Call, ConnectFault, Given, Lease, Line};
@@ -23,7 +24,7 @@ use crate::tls;
 
 /// A request as it came in.
 pub(super) struct Arrival {
-    pub(super) parts: request::Parts,
+    pub(super) parts: Box<request::Parts>,
     pub(super) body: Source,
     /// The protocol the client would like to switch to.
     pub(super) upgrade: Option<HeaderValue>,
@@ -35,18 +36,14 @@ pub(super) struct Arrival {
 const STALE: usize = 3;
 
 /// What the client gets.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every one is a response, and a box would cost each of them"
-)]
 pub(super) enum Answered {
-    Response(Response<Outgoing>),
+    Response(Reply),
     Switch(Box<Switch>),
 }
 
 /// An instance has switched to another protocol.
 pub(super) struct Switch {
-    pub(super) parts: response::Parts,
+    pub(super) parts: Box<response::Parts>,
     pub(super) protocol: HeaderValue,
     pub(super) lease: Lease,
     pub(super) exchange: Box<Exchange>,
@@ -72,6 +69,7 @@ pub(super) async fn answer(
     let refused = match admission {
         Ok(Admission::Hit(stored)) => {
             let (status, headers, body) = pipeline::from_cache(&mut exchange, &stored, &parts.headers);
+            visit.worker.reuse_request(parts);
             return Answered::Response(respond(status, headers, body, exchange));
         }
         Ok(Admission::Forward) => {
@@ -83,17 +81,18 @@ pub(super) async fn answer(
             let body = ClientBody::new(body, &exchange, translator);
             let mut journey = Journey { visit, alarm, client, exchange: &mut exchange, parts, body, upgrade };
             let outcome = journey.run().await;
-            visit.worker.reuse_fields(std::mem::take(&mut journey.parts.headers));
+            let wished = journey.upgrade.take();
+            visit.worker.reuse_request(journey.parts);
             match outcome {
                 Ok(((head, Answer::H1(lease)), _)) if is_switch(&head) => {
-                    let protocol = journey.upgrade.take().unwrap_or(HeaderValue::from_static(""));
+                    let protocol = wished.unwrap_or(HeaderValue::from_static(""));
                     let switch = Switch { parts: head, protocol, lease, exchange };
                     return Answered::Switch(Box::new(switch));
                 }
                 Ok(((head, _), _)) if must_switch && head.status.is_success() => exchange.no_switch(),
                 Ok(((head, answer), fill)) => {
                     let body = Outgoing::instance(answer, fill, exchange, visit.limits.request_age);
-                    return Answered::Response(Response::from_parts(head, body));
+                    return Answered::Response((head, body));
                 }
                 Err(rejection) => rejection,
             }
@@ -104,7 +103,7 @@ pub(super) async fn answer(
 }
 
 /// The answer that says no.
-pub(super) fn refuse(mut exchange: Box<Exchange>, rejection: &Rejection) -> Response<Outgoing> {
+pub(super) fn refuse(mut exchange: Box<Exchange>, rejection: &Rejection) -> Reply {
     let (status, headers, text) = exchange.reject(rejection);
     respond(status, headers, text.into(), exchange)
 }
@@ -114,11 +113,10 @@ fn respond(
     headers: http::HeaderMap,
     body: Bytes,
     exchange: Box<Exchange>,
-) -> Response<Outgoing> {
-    let mut response = Response::new(Outgoing::memory(body, exchange));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
+) -> Reply {
+    let mut head = h1::empty_answer();
+    (head.status, head.headers) = (status, headers);
+    (head, Outgoing::memory(body, exchange))
 }
 
 /// A request on its way to an instance and back.
@@ -127,18 +125,19 @@ struct Journey<'a> {
     alarm: &'a Alarm,
     client: Option<&'a Rc<Client>>,
     exchange: &'a mut Exchange,
-    parts: request::Parts,
+    parts: Box<request::Parts>,
     body: ClientBody,
     upgrade: Option<HeaderValue>,
 }
 
 impl Journey<'_> {
-    async fn run(&mut self) -> Result<(Given, Option<pipeline::Fill>), Rejection> {
+    async fn run(&mut self) -> Result<(Given, Option<Box<pipeline::Fill>>), Rejection> {
         loop {
             let endpoint = self.exchange.choose()?;
             let (alarm, deadline) = (self.alarm, self.exchange.deadline());
             let oldest = self.exchange.oldest(self.visit.limits.request_age);
-            let outcome = match alarm.within(deadline.min(oldest), self.attempt(&endpoint)).await {
+            let ended = alarm.within(deadline.min(oldest), pin!(self.attempt(&endpoint))).await;
+            let outcome = match ended {
                 Ok(outcome) => outcome?,
                 Err(Elapsed) if oldest < deadline => Err(AttemptFault::TooOld),
                 Err(Elapsed) if self.body.end() == BodyEnd::Awaited => Err(AttemptFault::BodyLate),
@@ -167,7 +166,7 @@ impl Journey<'_> {
         let target = self.exchange.outbound(&mut self.parts)?;
         let worker = Rc::clone(&self.visit.worker);
         for call in (0..STALE).map_while(|_| worker.upstreams.join(endpoint)) {
-            match self.by_stream(call, endpoint, &target).await {
+            match Box::pin(self.by_stream(call, endpoint, &target)).await {
                 Err(CallFault::Unsent) if !self.body.is_lost() => {}
                 outcome => return Ok(self.fault_in(outcome)),
             }
@@ -180,13 +179,14 @@ impl Journey<'_> {
                 outcome => return Ok(self.fault_in(outcome)),
             }
         }
-        Ok(match worker.upstreams.connect(&worker, endpoint, self.visit.ends).await {
+        // Few requests make a connection: what that needs is in a box, not in the state of each.
+        Ok(match Box::pin(worker.upstreams.connect(&worker, endpoint, self.visit.ends)).await {
             Ok(Line::H1(lease)) => {
                 let outcome = self.by_connection(lease, &target).await;
                 self.fault_in(outcome)
             }
             Ok(Line::H2(call)) => {
-                let outcome = self.by_stream(call, endpoint, &target).await;
+                let outcome = Box::pin(self.by_stream(call, endpoint, &target)).await;
                 self.fault_in(outcome)
             }
             Err(fault) => {
@@ -239,7 +239,7 @@ impl Journey<'_> {
         match call.send(request).await {
             Ok(answer) => {
                 let (head, incoming) = answer.into_parts();
-                Ok((head, Answer::H2(incoming, call)))
+                Ok((Box::new(head), Answer::H2(incoming, call)))
             }
             Err(mut error) => Err(match error.take_message() {
                 Some(unsent) => {

@@ -46,6 +46,17 @@ pub(crate) enum Stream {
 }
 
 impl Socket {
+    /// Whether there is nothing to read and the peer has not ended it, as far as the event loop knows: no waker is set
+    /// for that, and mostly no system call is made. What is read by it is lost.
+    pub(crate) fn is_silent(&self) -> bool {
+        let mut byte = [0];
+        let read = match self {
+            Self::Tcp(stream) => stream.try_read(&mut byte),
+            Self::Unix(stream) => stream.try_read(&mut byte),
+        };
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Ready when there may be something to read.
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

@@ -144,10 +144,17 @@ impl Wire {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
-    /// Whether an idle connection is still open and silent, as far as can be known without waiting.
+    /// Whether an idle connection is still open and silent, as far as can be known without waiting. One that is not
+    /// cannot be used any more.
     pub(super) fn is_quiet(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        self.input.is_empty() && self.poll_fill(&mut cx).is_pending()
+        if !self.input.is_empty() {
+            return false;
+        }
+        match &self.stream {
+            Stream::Plain(socket) => socket.is_silent(),
+            // It may have read, and not given out yet.
+            _ => self.poll_fill(&mut Context::from_waker(Waker::noop())).is_pending(),
+        }
     }
 
     /// Gives back memory that a long message needed.

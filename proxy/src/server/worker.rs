@@ -9,13 +9,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http::HeaderMap;
+use http::{HeaderMap, Uri, request, response};
 use portreeve_config::Limits;
 use tokio::sync::{mpsc, watch};
 
 use super::accept::Opening;
 use super::census::{Census, Place};
 use super::entrance::{Entrance, Manner, Phase};
+use super::h1;
 use super::upstream::Upstreams;
 use super::visit::Bell;
 use crate::metrics::Refusal;
@@ -25,7 +26,7 @@ use crate::snapshot::Snapshot;
 
 /// Room for the fields of a usual message, with those that are added on the way.
 const USUAL_FIELDS: usize = 24;
-/// Maps that are kept.
+/// Heads of each kind that are kept.
 const MOST_SPARE: usize = 64;
 
 /// What a worker's thread is started with.
@@ -52,8 +53,9 @@ pub(super) struct Worker {
     closing: Cell<Option<Manner>>,
     bells: RefCell<HashMap<u64, Rc<Bell>>>,
     next_bell: Cell<u64>,
-    /// Maps of header fields that are empty and keep their memory for the next message.
-    spare_fields: RefCell<Vec<HeaderMap>>,
+    /// Heads that are empty and keep their memory for the next message. In boxes, for a head is handed on a dozen times.
+    spare_requests: RefCell<Spare<request::Parts>>,
+    spare_answers: RefCell<Spare<response::Parts>>,
     /// Bytes that buffers hold.
     held: Rc<Cell<usize>>,
     share: usize,
@@ -75,7 +77,8 @@ impl Worker {
             closing: Cell::new(None),
             bells: RefCell::default(),
             next_bell: Cell::new(0),
-            spare_fields: RefCell::default(),
+            spare_requests: RefCell::default(),
+            spare_answers: RefCell::default(),
             held: Rc::default(),
             share: seed.share,
             number: seed.number,
@@ -96,18 +99,41 @@ impl Worker {
         Arc::clone(&pinned.1)
     }
 
-    /// An empty map for the fields of a message.
-    pub(super) fn fields(&self) -> HeaderMap {
-        let spare = self.spare_fields.borrow_mut().pop();
-        spare.unwrap_or_else(|| HeaderMap::with_capacity(USUAL_FIELDS))
+    /// A request's head without fields.
+    pub(super) fn request_head(&self) -> Box<request::Parts> {
+        self.spare_requests.borrow_mut().pop().unwrap_or_else(|| {
+            let mut head = h1::empty_request();
+            head.headers.reserve(USUAL_FIELDS);
+            head
+        })
     }
 
-    /// Takes a map back that is not needed any more. One that has grown is let go of.
-    pub(super) fn reuse_fields(&self, mut fields: HeaderMap) {
-        let mut spare = self.spare_fields.borrow_mut();
-        if spare.len() < MOST_SPARE && (1..=4 * USUAL_FIELDS).contains(&fields.capacity()) {
-            fields.clear();
-            spare.push(fields);
+    /// An answer's head without fields.
+    pub(super) fn answer_head(&self) -> Box<response::Parts> {
+        self.spare_answers.borrow_mut().pop().unwrap_or_else(|| {
+            let mut head = h1::empty_answer();
+            head.headers.reserve(USUAL_FIELDS);
+            head
+        })
+    }
+
+    /// Takes a head back that is not needed any more. One that has grown is let go of.
+    pub(super) fn reuse_request(&self, mut head: Box<request::Parts>) {
+        let mut spare = self.spare_requests.borrow_mut();
+        if spare.len() < MOST_SPARE && empty(&mut head.headers) {
+            // It holds on to what was read.
+            head.uri = Uri::default();
+            head.extensions.clear();
+            spare.push(head);
+        }
+    }
+
+    /// The same for an answer's.
+    pub(super) fn reuse_answer(&self, mut head: Box<response::Parts>) {
+        let mut spare = self.spare_answers.borrow_mut();
+        if spare.len() < MOST_SPARE && empty(&mut head.headers) {
+            head.extensions.clear();
+            spare.push(head);
         }
     }
 
@@ -146,7 +172,9 @@ impl Worker {
 
     /// Whether new requests would take more memory for data on its way than there is for it.
     pub(super) fn is_full(&self) -> bool {
-        let most = usize::try_from(self.pin().snapshot.limits.buffers.get()).unwrap_or(usize::MAX);
+        // The request has pinned it just now.
+        let most =
+            usize::try_from(self.pinned.borrow().1.snapshot.limits.buffers.get()).unwrap_or(usize::MAX);
         self.held.get() > most / self.share
     }
 
@@ -173,6 +201,17 @@ impl Drop for Charge {
     fn drop(&mut self) {
         self.set(0);
     }
+}
+
+type Spare<T> = Vec<Box<T>>;
+
+/// Empties a map that is worth keeping.
+fn empty(fields: &mut HeaderMap) -> bool {
+    let is_usual = (1..=4 * USUAL_FIELDS).contains(&fields.capacity());
+    if is_usual {
+        fields.clear();
+    }
+    is_usual
 }
 
 fn pin(plane: &Arc<Plane>, snapshot: &Arc<Snapshot>, worker: usize) -> Arc<Pinned> {

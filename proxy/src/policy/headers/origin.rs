@@ -214,7 +214,9 @@ impl Peer {
 
     /// This hop as an element of `Forwarded` (RFC 7239, 4).
     fn element(&self, host: Option<&HeaderValue>) -> HeaderValue {
-        let (known, element) = self.element.get_or_init(|| (host.cloned(), self.new_element(host)));
+        // A copy: the request's own host holds on to all that was read with it, for as long as the connection lives.
+        let copied = || host.and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
+        let (known, element) = self.element.get_or_init(|| (copied(), self.new_element(host)));
         if known.as_ref() == host { element.clone() } else { self.new_element(host) }
     }
 

@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::holds;
+
 /// The field with a request's id, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that is taken from a proxy.
@@ -43,6 +45,9 @@ impl Via {
 
 /// The id that came with a request: one value of 1 to 128 visible ASCII characters.
 pub fn sound_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    if !holds(headers, &REQUEST_ID) {
+        return None;
+    }
     let mut values = headers.get_all(REQUEST_ID).iter();
     let id = values.next()?;
     let is_sound = (1..=LONGEST_ID).contains(&id.len())
@@ -53,7 +58,7 @@ pub fn sound_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
 
 /// Says when the answer was given, if it does not say so itself (RFC 9110, 6.6.1).
 pub fn add_date(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::DATE) {
+    if !holds(headers, &header::DATE) {
         headers.insert(header::DATE, date(SystemTime::now()));
     }
 }

@@ -10,8 +10,7 @@ mod paths;
 mod pattern;
 mod witness;
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use http::{HeaderMap, Method};
 use portreeve_config::{Fault, Faults, RouteConfig};
 
@@ -67,8 +66,8 @@ impl<R> Router<R> {
     /// Builds the tables. Entries keep their order where nothing else decides.
     pub fn new(entries: impl IntoIterator<Item = Entry<R>>) -> Self {
         let mut router = Self {
-            exact_hosts: HashMap::new(),
-            wildcard_hosts: HashMap::new(),
+            exact_hosts: HashMap::default(),
+            wildcard_hosts: HashMap::default(),
             any_host: PathTable::default(),
         };
         for entry in entries {

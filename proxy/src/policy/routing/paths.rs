@@ -1,8 +1,8 @@
 //! The paths of one host: a hash map for exact ones, a tree of segments for templates and prefixes.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use http::Method;
+use memchr::memchr;
 
 use super::pattern::Segment;
 use super::{Captures, Conditions, RequestView, Trial, Witness};
@@ -27,13 +27,13 @@ struct Node<R> {
 
 impl<R> Default for PathTable<R> {
     fn default() -> Self {
-        Self { exact: HashMap::new(), tree: Node::default() }
+        Self { exact: HashMap::default(), tree: Node::default() }
     }
 }
 
 impl<R> Default for Node<R> {
     fn default() -> Self {
-        Self { literals: HashMap::new(), placeholder: None, ends: Vec::new(), prefixes: Vec::new() }
+        Self { literals: HashMap::default(), placeholder: None, ends: Vec::new(), prefixes: Vec::new() }
     }
 }
 
@@ -189,7 +189,7 @@ impl<'v, W> Search<'_, 'v, '_, W> {
     fn segment(&self, at: usize) -> (&'v str, usize) {
         let path = self.request.path;
         let start = at + 1;
-        let end = path[start..].find('/').map_or(path.len(), |length| start + length);
+        let end = memchr(b'/', &path.as_bytes()[start..]).map_or(path.len(), |length| start + length);
         (&path[start..end], end)
     }
 }

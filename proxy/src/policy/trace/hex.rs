@@ -68,11 +68,12 @@ pub(super) fn read_span_id(digits: &[u8]) -> Option<u64> {
     read(digits).and_then(|id| u64::try_from(id).ok()).filter(|id| *id != 0)
 }
 
-/// Writes the low digits of `id` over the whole of `target`.
+/// Writes the low digits of `id` over the whole of `target`: an even number, 32 at most.
 pub(super) fn write(target: &mut [u8], id: u128) {
-    let mut rest = id;
-    for place in target.iter_mut().rev() {
-        *place = DIGITS[(rest & 0xf) as usize];
-        rest >>= 4;
+    let bytes = id.to_be_bytes();
+    let low = &bytes[bytes.len().saturating_sub(target.len() / 2)..];
+    for (place, byte) in target.chunks_exact_mut(2).zip(low) {
+        place[0] = DIGITS[usize::from(byte >> 4)];
+        place[1] = DIGITS[usize::from(byte & 0xf)];
     }
 }

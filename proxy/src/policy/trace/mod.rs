@@ -6,6 +6,9 @@ mod hex;
 mod ids;
 mod w3c;
 
+use std::cell::RefCell;
+
+use bytes::BytesMut;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
@@ -13,6 +16,9 @@ use portreeve_config::Propagation;
 
 pub use hex::HexId;
 pub use ids::Sampler;
+
+/// Memory for values of a few requests.
+const BLOCK_BYTES: usize = 512;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -128,9 +134,9 @@ impl TraceContext {
     }
 
     /// An id for the request: that of a trace which began here, a random one where the caller chose the trace's.
-    pub fn request_id(&self) -> HexId {
+    pub fn request_id(&self) -> HeaderValue {
         let id = if self.parent_id.is_none() { self.trace_id } else { ids::trace_id() };
-        HexId::trace(id, true)
+        header_value(HexId::trace(id, true).as_bytes())
     }
 }
 
@@ -228,9 +234,20 @@ fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]>
     }
 }
 
-/// A header value of bytes this module wrote: hexadecimal digits and `-`.
+/// A header value of bytes this module wrote: hexadecimal digits and `-`. Several share a block of memory, so that not
+/// every one is asked for by itself; a small block, for the last of them holds on to all of it.
 fn header_value(text: &[u8]) -> HeaderValue {
-    HeaderValue::from_bytes(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    thread_local! {
+        static BLOCK: RefCell<BytesMut> = RefCell::default();
+    }
+    let bytes = BLOCK.with_borrow_mut(|block| {
+        if block.capacity() < text.len() {
+            *block = BytesMut::with_capacity(BLOCK_BYTES);
+        }
+        block.extend_from_slice(text);
+        block.split().freeze()
+    });
+    HeaderValue::from_maybe_shared(bytes).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

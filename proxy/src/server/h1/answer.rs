@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Response, StatusCode, response};
+use http::{StatusCode, response};
 use http_body::{Body, Frame};
 
 use super::client::Client;
 use super::encode;
 use super::head::Framing;
-use crate::server::body::Outgoing;
+use crate::server::body::{Outgoing, Reply};
 use crate::server::rate::Rate;
 use crate::server::visit::Visit;
 
@@ -37,14 +37,13 @@ pub(super) struct Broken;
 pub(super) async fn send(
     client: &Client,
     visit: &Visit,
-    response: Response<Outgoing>,
+    (head, body): Reply,
     shape: Shape,
 ) -> Result<bool, Broken> {
-    let (parts, body) = response.into_parts();
-    let framing = framing_of(&parts, &body, shape);
+    let framing = framing_of(&head, &body, shape);
     let shape = Shape { persists: shape.persists && framing != Framing::Close, ..shape };
-    write_head(client, &parts, framing, shape);
-    visit.worker.reuse_fields(parts.headers);
+    write_head(client, &head, framing, shape);
+    visit.worker.reuse_answer(head);
     *client.downloads.borrow_mut() = Rate::new(&visit.limits);
     let mut sending = Sending {
         client,

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -47,7 +48,7 @@ pub(in crate::server) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(wire: Wire, visit: &Visit) -> Self {
+    pub(in crate::server) fn new(wire: Wire, visit: &Visit) -> Self {
         Self {
             wire: RefCell::new(wire),
             alarm: Alarm::default(),
@@ -206,7 +207,7 @@ impl Client {
             ready!(wire.poll_flush(cx))?;
             wire.poll_shutdown(cx)
         });
-        let is_told = matches!(self.alarm.within(deadline, ending).await, Ok(Ok(())));
+        let is_told = matches!(self.alarm.within(deadline, pin!(ending)).await, Ok(Ok(())));
         let is_done = self.is_body_done() && self.wire.borrow().input.is_empty();
         if !is_told || is_done {
             return;
@@ -224,7 +225,7 @@ impl Client {
             Poll::Ready(Ok(()))
         });
         // However it ends, it ends now.
-        let _ = self.alarm.within(deadline, reading).await;
+        let _ = self.alarm.within(deadline, pin!(reading)).await;
     }
 }
 

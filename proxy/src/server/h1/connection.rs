@@ -13,13 +13,13 @@ use super::answer::{Broken, Shape, send};
 use super::client::{Client, Upload};
 use super::head::{self, Framing, HeadFault, HeadLimits, RequestHead, Scan};
 use crate::pipeline::Exchange;
+use crate::policy::headers::holds;
 use crate::rejection::Rejection;
 use crate::server::forward::{self, Answered, Arrival, Switch};
 use crate::server::h2::{self, PREFACE};
 use crate::server::request_body::Source;
 use crate::server::tunnel;
 use crate::server::visit::Visit;
-use crate::server::wire::Wire;
 
 /// After how long without a request a connection gives its buffers back.
 const PARKED_AFTER: Duration = Duration::from_millis(25);
@@ -28,9 +28,8 @@ const PARKED_AFTER: Duration = Duration::from_millis(25);
 const NEXT_ROUND: Duration = Duration::from_millis(1);
 
 /// Serves a connection to its end.
-pub(in crate::server) async fn serve(visit: Rc<Visit>, wire: Wire) {
+pub(in crate::server) async fn serve(visit: Rc<Visit>, client: Rc<Client>) {
     let (visit, owned) = (&*visit, &visit);
-    let client = Rc::new(Client::new(wire, visit));
     let mut idle_since = visit.began;
     loop {
         // Only this and what it waits for is kept of an idle connection.
@@ -164,7 +163,7 @@ async fn read_head(client: &Client, visit: &Visit) -> Result<Option<RequestHead>
             match if may_be_http2 {
                 Ok(None)
             } else {
-                head::request(&mut wire.input, &mut scan, &limits, || visit.worker.fields())
+                head::request(&mut wire.input, &mut scan, &limits, || visit.worker.request_head())
             } {
                 Ok(Some(head)) => return Poll::Ready(Ok(Some(head))),
                 Ok(None) => {}
@@ -240,15 +239,15 @@ async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead) -> N
     match answered {
         None => Next::Abort,
         Some(Answered::Switch(switch)) => Next::Switch(switch),
-        Some(Answered::Response(response)) => {
-            let asked_at = response.body().asked_at();
+        Some(Answered::Response((head, body))) => {
+            let asked_at = body.asked_at();
             let may_persist = visit.count(asked_at) && may_persist;
-            let is_under_way = response.body().still_sends();
+            let is_under_way = body.still_sends();
             // A refusal may say that nothing more is read.
-            let ends = response.headers().contains_key(header::CONNECTION);
+            let ends = holds(&head.headers, &header::CONNECTION);
             let persists =
                 may_persist && !ends && !visit.is_closing() && (is_under_way || client.skip_body());
-            match send(client, visit, response, Shape { persists, ..shape }).await {
+            match send(client, visit, (head, body), Shape { persists, ..shape }).await {
                 Err(Broken) => Next::Abort,
                 Ok(true) if client.skip_body() => Next::Idle(asked_at),
                 Ok(_) => Next::Close,

@@ -26,19 +26,18 @@ pub(in crate::server) fn request(out: &mut Vec<u8>, call: &Call<'_>, framing: Fr
     for part in [method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"] {
         out.extend_from_slice(part);
     }
-    write_fields(out, fields);
+    let left = write_fields(out, fields);
     match upgrade {
         Some(protocol) => {
             write_field(out, b"connection", b"upgrade");
             write_field(out, b"upgrade", protocol.as_bytes());
         }
         // It is said for one hop, and so it must be named (RFC 9110, 10.1.4).
-        None if fields.contains_key(header::TE) => write_field(out, b"connection", b"te"),
+        None if left.names_te => write_field(out, b"connection", b"te"),
         None => {}
     }
     // Without it, some services wait for a body (RFC 9110, 8.6).
-    let is_expected = fields.contains_key(header::CONTENT_LENGTH)
-        || matches!(*method, Method::POST | Method::PUT | Method::PATCH);
+    let is_expected = left.length.is_some() || matches!(*method, Method::POST | Method::PUT | Method::PATCH);
     match framing {
         Framing::Empty if is_expected => out.extend_from_slice(b"content-length: 0\r\n"),
         _ => end_of_body(out, framing),
@@ -55,8 +54,8 @@ pub(in crate::server) fn answer(out: &mut Vec<u8>, status: StatusCode, fields: &
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or("Unknown").as_bytes());
     out.extend_from_slice(b"\r\n");
-    write_fields(out, fields);
-    match (framing, fields.get(header::CONTENT_LENGTH)) {
+    let left = write_fields(out, fields);
+    match (framing, left.length) {
         (Framing::Empty, Some(_)) if status.is_informational() || status == StatusCode::NO_CONTENT => {}
         (Framing::Empty, Some(length)) => write_field(out, b"content-length", length.as_bytes()),
         _ => end_of_body(out, framing),
@@ -71,12 +70,27 @@ pub(in crate::server) fn write_switch(out: &mut Vec<u8>, head: &response::Parts,
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
+/// Writes all fields but those that are said anew for each hop.
+fn write_fields<'f>(out: &mut Vec<u8>, fields: &'f HeaderMap) -> Left<'f> {
+    let mut left = Left { length: None, names_te: false };
     for (name, value) in fields {
-        if !matches!(*name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION) {
-            write_field(out, name.as_str().as_bytes(), value.as_bytes());
+        match *name {
+            header::CONTENT_LENGTH => left.length = left.length.or(Some(value)),
+            header::TRANSFER_ENCODING | header::CONNECTION => {}
+            _ => {
+                left.names_te |= *name == header::TE;
+                write_field(out, name.as_str().as_bytes(), value.as_bytes());
+            }
         }
     }
+    left
+}
+
+/// What was seen while the fields were written.
+struct Left<'f> {
+    /// `Content-Length` as it came.
+    length: Option<&'f HeaderValue>,
+    names_te: bool,
 }
 
 /// Writes one field.
@@ -93,7 +107,7 @@ fn end_of_body(out: &mut Vec<u8>, framing: Framing) {
         Framing::Empty | Framing::Close => {}
         Framing::Length(length) => {
             out.extend_from_slice(b"content-length: ");
-            out.extend_from_slice(length.to_string().as_bytes());
+            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
             out.extend_from_slice(b"\r\n");
         }
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),

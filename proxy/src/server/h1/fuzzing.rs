@@ -21,7 +21,8 @@ type Verdict<H> = Result<Option<H>, HeadFault>;
 
 /// A request's head.
 pub fn request_head(bytes: &[u8]) {
-    let read = |input: &mut BytesMut, scan: &mut Scan| head::request(input, scan, &LIMITS, HeaderMap::new);
+    let read =
+        |input: &mut BytesMut, scan: &mut Scan| head::request(input, scan, &LIMITS, head::empty_request);
     if let Some(RequestHead { mut parts, framing, .. }) = one_verdict(bytes, &read) {
         // Of HTTP/1.0 it means nothing, whatever it says.
         parts.headers.remove(header::EXPECT);
@@ -29,7 +30,7 @@ pub fn request_head(bytes: &[u8]) {
         let target = parts.uri.to_string();
         let call = Call { method: &parts.method, target: &target, fields: &parts.headers, upgrade: None };
         encode::request(&mut out, &call, framing);
-        let again = head::request(&mut (&out[..]).into(), &mut Scan::default(), &WIDER, HeaderMap::new);
+        let again = head::request(&mut (&out[..]).into(), &mut Scan::default(), &WIDER, head::empty_request);
         let Ok(Some(again)) = again else { panic!("{again:?} of what was written: {}", out.escape_ascii()) };
         assert_eq!((&again.parts.method, &again.parts.uri), (&parts.method, &parts.uri));
         assert_eq!(again.framing, framing, "{}", out.escape_ascii());
@@ -42,14 +43,14 @@ pub fn request_head(bytes: &[u8]) {
 pub fn answer_head(bytes: &[u8]) {
     for is_empty in [false, true] {
         let read = |input: &mut BytesMut, scan: &mut Scan| {
-            head::answer(input, scan, &LIMITS, is_empty, HeaderMap::new)
+            head::answer(input, scan, &LIMITS, is_empty, head::empty_answer)
         };
         let Some(AnswerHead { parts, framing, .. }) = one_verdict(bytes, &read) else { continue };
         let mut out = Vec::new();
         encode::answer(&mut out, parts.status, &parts.headers, framing);
         out.extend_from_slice(b"\r\n");
         let again =
-            head::answer(&mut (&out[..]).into(), &mut Scan::default(), &WIDER, is_empty, HeaderMap::new);
+            head::answer(&mut (&out[..]).into(), &mut Scan::default(), &WIDER, is_empty, head::empty_answer);
         let Ok(Some(again)) = again else { panic!("{again:?} of what was written: {}", out.escape_ascii()) };
         assert_eq!((again.parts.status, again.framing), (parts.status, framing), "{}", out.escape_ascii());
         assert_eq!(end_to_end(again.parts.headers), end_to_end(parts.headers));

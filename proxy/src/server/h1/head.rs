@@ -9,12 +9,13 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version, request, response};
 use memchr::{memchr, memchr_iter};
 
+use super::names;
+use super::telling::Telling;
+
 /// Fields of a head that are read without asking for memory.
 const FIELDS_ON_STACK: usize = 128;
 /// The longest method; those that are registered have 17 letters at most.
 const METHOD_BYTES: usize = 64;
-/// Digits of a length that surely fits.
-const LENGTH_DIGITS: usize = 19;
 
 /// Why a head is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +61,7 @@ pub(in crate::server) enum Framing {
 /// A request's head, and what it says about its connection.
 #[derive(Debug)]
 pub(in crate::server) struct RequestHead {
-    pub(in crate::server) parts: request::Parts,
+    pub(in crate::server) parts: Box<request::Parts>,
     pub(in crate::server) framing: Framing,
     /// The client wants the connection to stay open.
     pub(in crate::server) persists: bool,
@@ -72,9 +73,19 @@ pub(in crate::server) struct RequestHead {
 /// An answer's head.
 #[derive(Debug)]
 pub(in crate::server) struct AnswerHead {
-    pub(in crate::server) parts: response::Parts,
+    pub(in crate::server) parts: Box<response::Parts>,
     pub(in crate::server) framing: Framing,
     pub(in crate::server) persists: bool,
+}
+
+/// A request's head before it is read.
+pub(in crate::server) fn empty_request() -> Box<request::Parts> {
+    Box::new(Request::new(()).into_parts().0)
+}
+
+/// An answer's head before it is read.
+pub(in crate::server) fn empty_answer() -> Box<response::Parts> {
+    Box::new(Response::new(()).into_parts().0)
 }
 
 /// Looks for the end of a head, going on where the last look ended.
@@ -112,7 +123,7 @@ pub(in crate::server) fn request(
     input: &mut BytesMut,
     scan: &mut Scan,
     limits: &HeadLimits,
-    fields: impl FnOnce() -> HeaderMap,
+    empty: impl FnOnce() -> Box<request::Parts>,
 ) -> Result<Option<RequestHead>, HeadFault> {
     // An empty line before a request is passed over (RFC 9112, 2.2), but only one.
     if !scan.has_skipped && input.starts_with(b"\r\n") {
@@ -131,7 +142,7 @@ pub(in crate::server) fn request(
         Some(length) if length > limits.bytes => Err(HeadFault::TooLarge),
         Some(length) => {
             *scan = Scan::default();
-            read_request(input.split_to(length).freeze(), limits, fields()).map(Some)
+            read_request(input.split_to(length).freeze(), limits, empty()).map(Some)
         }
         None if memchr(b'\n', input).is_none() && input.len() > limits.target + LINE_BESIDE_TARGET => {
             Err(HeadFault::TargetTooLong)
@@ -145,7 +156,11 @@ pub(in crate::server) fn request(
 /// answer however its bytes arrive.
 const LINE_BESIDE_TARGET: usize = METHOD_BYTES + "  HTTP/1.1\r".len();
 
-fn read_request(head: Bytes, limits: &HeadLimits, taken: HeaderMap) -> Result<RequestHead, HeadFault> {
+fn read_request(
+    head: Bytes,
+    limits: &HeadLimits,
+    mut parts: Box<request::Parts>,
+) -> Result<RequestHead, HeadFault> {
     let mut few = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
     let mut many = Vec::new();
     let fields = match few.get_mut(..limits.fields) {
@@ -170,34 +185,26 @@ fn read_request(head: Bytes, limits: &HeadLimits, taken: HeaderMap) -> Result<Re
     if method.len() > METHOD_BYTES {
         return Err(Malformed("the method is too long"));
     }
-    let mut parts = Request::new(()).into_parts().0;
     parts.method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed("the method"))?;
     parts.uri = target_of(&parts.method, &head.slice_ref(target.as_bytes()), limits)?;
     parts.version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    parts.headers = taken;
     let telling = take_fields(parsed.headers, &head, limits, &mut parts.headers)?;
-    finish_request(parts, telling)
+    finish_request(parts, &telling)
 }
 
-fn finish_request(parts: request::Parts, telling: bool) -> Result<RequestHead, HeadFault> {
+fn finish_request(parts: Box<request::Parts>, telling: &Telling<'_>) -> Result<RequestHead, HeadFault> {
     let is_11 = parts.version == Version::HTTP_11;
-    if !telling {
+    if !telling.is_told() {
         let (framing, persists) = (Framing::Empty, is_11);
         return Ok(RequestHead { persists, expects_continue: false, framing, upgrade: None, parts });
     }
-    let framing = match body_length(&parts.headers)? {
+    let framing = match telling.body_length()? {
         Some(Framing::Chunked) if !is_11 => return Err(Malformed("a transfer coding in HTTP/1.0")),
         framing => framing.unwrap_or(Framing::Empty),
     };
-    let options = Options::read(&parts.headers);
-    let mut expectations = parts.headers.get_all(header::EXPECT).iter();
-    let expects_continue = match (expectations.next(), expectations.next()) {
-        (None, _) => false,
-        // Of HTTP/1.0 it means nothing (RFC 9110, 10.1.1).
-        _ if !is_11 => false,
-        (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"100-continue") => true,
-        _ => return Err(HeadFault::Expectation),
-    };
+    // Of HTTP/1.0 an expectation means nothing (RFC 9110, 10.1.1).
+    let expects_continue = is_11 && telling.expects_continue()?;
+    let options = &telling.options;
     let upgrade = match options.upgrade && is_11 {
         true => parts.headers.get(header::UPGRADE).cloned(),
         false => None,
@@ -239,13 +246,13 @@ pub(in crate::server) fn answer(
     scan: &mut Scan,
     limits: &HeadLimits,
     is_empty: bool,
-    fields: impl FnOnce() -> HeaderMap,
+    empty: impl FnOnce() -> Box<response::Parts>,
 ) -> Result<Option<AnswerHead>, HeadFault> {
     match scan.end(input)? {
         Some(length) if length > limits.bytes => Err(HeadFault::TooLarge),
         Some(length) => {
             *scan = Scan::default();
-            read_answer(input.split_to(length).freeze(), limits, is_empty, fields()).map(Some)
+            read_answer(input.split_to(length).freeze(), limits, is_empty, empty()).map(Some)
         }
         None if input.len() >= limits.bytes => Err(HeadFault::TooLarge),
         None => Ok(None),
@@ -256,7 +263,7 @@ fn read_answer(
     head: Bytes,
     limits: &HeadLimits,
     is_empty: bool,
-    taken: HeaderMap,
+    mut parts: Box<response::Parts>,
 ) -> Result<AnswerHead, HeadFault> {
     let mut few = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
     let fields = few.get_mut(..limits.fields.min(FIELDS_ON_STACK)).ok_or(HeadFault::TooLarge)?;
@@ -272,115 +279,49 @@ fn read_answer(
     if length != head.len() {
         return Err(Malformed("an empty line within the head"));
     }
-    let mut parts = Response::new(()).into_parts().0;
     parts.status = StatusCode::from_u16(code).map_err(|_| Malformed("the status"))?;
     parts.version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    parts.headers = taken;
-    take_fields(parsed.headers, &head, limits, &mut parts.headers)?;
+    let telling = take_fields(parsed.headers, &head, limits, &mut parts.headers)?;
     let has_none = is_empty
         || parts.status.is_informational()
         || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let said = body_length(&parts.headers)?;
+    let said = telling.body_length()?;
     let framing = match said {
         _ if has_none => Framing::Empty,
         Some(Framing::Chunked) if version == 0 => return Err(Malformed("a transfer coding in HTTP/1.0")),
         Some(framing) => framing,
         None => Framing::Close,
     };
-    let options = Options::read(&parts.headers);
+    let options = &telling.options;
     let persists = !options.close && (version == 1 || options.keep_alive) && framing != Framing::Close;
     Ok(AnswerHead { parts, framing, persists })
 }
 
-/// Takes the fields over. Whether there is one that [`is_telling`].
-fn take_fields(
-    fields: &[httparse::Header<'_>],
+/// Takes the fields over, and says what they tell.
+fn take_fields<'h>(
+    fields: &[httparse::Header<'h>],
     head: &Bytes,
     limits: &HeadLimits,
     taken: &mut HeaderMap,
-) -> Result<bool, HeadFault> {
-    let mut telling = false;
+) -> Result<Telling<'h>, HeadFault> {
+    let mut telling = Telling::default();
     for field in fields {
         if field.name.len() + field.value.len() > limits.line {
             return Err(HeadFault::TooLarge);
         }
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed("a field's name"))?;
+        let name = match names::usual(field.name.as_bytes()) {
+            Some(name) => name,
+            None => HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed("a field's name"))?,
+        };
         let value = match field.value {
             [] => Bytes::new(),
             value => head.slice_ref(value),
         };
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| Malformed("a field's value"))?;
-        telling |= is_telling(&name);
+        telling.note(&name, field.value);
         taken.append(name, value);
     }
     Ok(telling)
-}
-
-/// Whether a field says something about the message or its connection; most requests have none of them.
-fn is_telling(name: &HeaderName) -> bool {
-    matches!(
-        *name,
-        header::CONNECTION
-            | header::CONTENT_LENGTH
-            | header::EXPECT
-            | header::TRANSFER_ENCODING
-            | header::UPGRADE
-    )
-}
-
-/// How the fields say that the body ends, if they do (RFC 9112, 6.3): one length in plain digits, or the coding
-/// `chunked` and nothing else. Both together are what smuggling is made of.
-fn body_length(fields: &HeaderMap) -> Result<Option<Framing>, HeadFault> {
-    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
-    let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
-    match (codings.next(), codings.next(), lengths.next(), lengths.next()) {
-        (None, _, None, _) => Ok(None),
-        (None, _, Some(length), None) => length_of(length.as_bytes()).map(|length| match length {
-            0 => Some(Framing::Empty),
-            length => Some(Framing::Length(length)),
-        }),
-        (None, _, Some(_), Some(_)) => Err(Malformed("two lengths")),
-        (Some(_), _, Some(_), _) => Err(Malformed("a length beside a transfer coding")),
-        (Some(coding), None, None, _) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            Ok(Some(Framing::Chunked))
-        }
-        (Some(_), ..) => Err(Malformed("a transfer coding that is not `chunked`, once")),
-    }
-}
-
-fn length_of(digits: &[u8]) -> Result<u64, HeadFault> {
-    let is_plain = (1..=LENGTH_DIGITS).contains(&digits.len())
-        && digits.iter().all(u8::is_ascii_digit)
-        && (digits.len() == 1 || digits[0] != b'0');
-    if !is_plain {
-        return Err(Malformed("the length"));
-    }
-    Ok(digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
-}
-
-/// What `Connection` says about the connection itself.
-#[derive(Default)]
-struct Options {
-    close: bool,
-    keep_alive: bool,
-    upgrade: bool,
-}
-
-impl Options {
-    fn read(fields: &HeaderMap) -> Self {
-        let mut options = Self::default();
-        for option in fields
-            .get_all(header::CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .map(<[u8]>::trim_ascii)
-        {
-            options.close |= option.eq_ignore_ascii_case(b"close");
-            options.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-            options.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
-        }
-        options
-    }
 }
 
 fn fault_of(error: httparse::Error) -> HeadFault {

@@ -135,7 +135,7 @@ impl Instance {
         cx: &mut Context<'_>,
         worker: &Worker,
         interim: &mut dyn FnMut(&response::Parts),
-    ) -> Poll<Result<response::Parts, CallFault>> {
+    ) -> Poll<Result<Box<response::Parts>, CallFault>> {
         if !self.is_deaf
             && let Poll::Ready(Err(end)) = self.poll_send(cx)
         {
@@ -143,7 +143,7 @@ impl Instance {
         }
         loop {
             match head::answer(&mut self.wire.input, &mut self.scan, &LIMITS, self.is_head, || {
-                worker.fields()
+                worker.answer_head()
             }) {
                 Err(_) => return Poll::Ready(Err(CallFault::Broken)),
                 Ok(Some(head)) if is_interim(head.parts.status) => {

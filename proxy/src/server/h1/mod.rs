@@ -11,10 +11,13 @@ mod encode;
 pub(super) mod fuzzing;
 mod head;
 mod instance;
+mod names;
 mod rehearsal;
+mod telling;
 
 pub(super) use client::{Client, Upload};
 pub(super) use connection::serve;
 pub(super) use encode::{Call, write_switch};
+pub(super) use head::{empty_answer, empty_request};
 pub(super) use instance::{CallFault, Instance};
 pub(crate) use rehearsal::Heard;

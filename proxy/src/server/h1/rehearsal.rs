@@ -2,7 +2,7 @@
 //! written as an instance would get it.
 
 use bytes::BytesMut;
-use http::{HeaderMap, HeaderValue, request};
+use http::{HeaderValue, request};
 use portreeve_config::{Limits, SampleRequest};
 
 use super::connection::{head_limits, refusal_of};
@@ -27,7 +27,7 @@ impl Heard {
     /// What a client would be told that sent these bytes.
     pub(crate) fn read(sample: &SampleRequest, limits: &Limits) -> Result<Self, Rejection> {
         let mut input = BytesMut::from(&written(sample)[..]);
-        let head = head::request(&mut input, &mut Scan::default(), &head_limits(limits), HeaderMap::new)
+        let head = head::request(&mut input, &mut Scan::default(), &head_limits(limits), head::empty_request)
             .and_then(|head| head.ok_or(HeadFault::Malformed("the head is not whole")))
             .map_err(refusal_of)?;
         let body_length = match head.framing {
@@ -35,7 +35,7 @@ impl Heard {
             Framing::Length(length) => Some(length),
             Framing::Chunked | Framing::Close => None,
         };
-        Ok(Self { parts: head.parts, body_length, upgrade: head.upgrade, framing: head.framing })
+        Ok(Self { parts: *head.parts, body_length, upgrade: head.upgrade, framing: head.framing })
     }
 
     /// The head in the form in which it goes to an instance that speaks HTTP/1.1.

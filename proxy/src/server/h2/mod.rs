@@ -133,19 +133,19 @@ async fn answer(
             if must_switch {
                 as_handshake(&mut parts);
             }
-            let arrival = Arrival { parts, body, upgrade: upgrade.flatten(), must_switch };
+            let arrival = Arrival { parts: Box::new(parts), body, upgrade: upgrade.flatten(), must_switch };
             let alarm = Alarm::default();
             Box::pin(forward::answer(&visit, &alarm, arrival, None)).await
         }
     };
     Ok(match answered {
-        Answered::Response(mut response) => {
+        Answered::Response((mut head, body)) => {
             // It ends at this hop, and HTTP/2 has no such field (RFC 9113, 8.2.2).
-            response.headers_mut().remove(header::CONNECTION);
+            head.headers.remove(header::CONNECTION);
             if let Some(received) = received {
                 Received::let_go(received).await;
             }
-            response.map(|body| Sent { body: Some(body), busy: Some(busy), state, handed: 0 })
+            Response::from_parts(*head, Sent { body: Some(body), busy: Some(busy), state, handed: 0 })
         }
         Answered::Switch(switch) => switched(visit, *switch, upgraded, busy),
     })

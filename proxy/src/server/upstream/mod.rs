@@ -4,12 +4,12 @@ mod dial;
 mod h2;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use foldhash::HashMap;
 use http::response;
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
@@ -187,4 +187,4 @@ impl Answer {
 }
 
 /// An answer's head with its body to come.
-pub(super) type Given = (response::Parts, Answer);
+pub(super) type Given = (Box<response::Parts>, Answer);

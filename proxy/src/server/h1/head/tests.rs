@@ -5,7 +5,7 @@ use super::*;
 const LIMITS: HeadLimits = HeadLimits { bytes: 2048, fields: 10, line: 1024, target: 256 };
 
 fn read(text: &str) -> Result<Option<RequestHead>, HeadFault> {
-    request(&mut BytesMut::from(text), &mut Scan::default(), &LIMITS, HeaderMap::new)
+    request(&mut BytesMut::from(text), &mut Scan::default(), &LIMITS, empty_request)
 }
 
 #[test]
@@ -13,9 +13,9 @@ fn a_head_is_read_however_it_is_cut() {
     let text = "\r\nPOST /a?b=c HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\nX-Empty:\r\n\r\nrest";
     for cut in 0..text.len() - 4 {
         let (mut input, mut scan) = (BytesMut::from(&text[..cut]), Scan::default());
-        assert!(request(&mut input, &mut scan, &LIMITS, HeaderMap::new).unwrap().is_none(), "{cut}");
+        assert!(request(&mut input, &mut scan, &LIMITS, empty_request).unwrap().is_none(), "{cut}");
         input.extend_from_slice(&text.as_bytes()[cut..]);
-        let head = request(&mut input, &mut scan, &LIMITS, HeaderMap::new).unwrap().unwrap();
+        let head = request(&mut input, &mut scan, &LIMITS, empty_request).unwrap().unwrap();
         assert_eq!((head.parts.method, head.parts.uri.to_string()), (Method::POST, "/a?b=c".into()));
         assert_eq!((head.framing, head.persists), (Framing::Length(12), true));
         assert_eq!((&input[..], head.parts.headers.len()), (&b"rest"[..], 3));
@@ -79,8 +79,7 @@ fn an_answers_end_is_known_from_its_head() {
         ("204 No Content\r\n", false, Framing::Empty, true),
     ] {
         let mut input = BytesMut::from(format!("HTTP/1.1 {text}\r\n").as_str());
-        let head =
-            answer(&mut input, &mut Scan::default(), &LIMITS, is_head, HeaderMap::new).unwrap().unwrap();
+        let head = answer(&mut input, &mut Scan::default(), &LIMITS, is_head, empty_answer).unwrap().unwrap();
         assert_eq!((head.framing, head.persists), (framing, persists), "{text}");
     }
 }
