@@ -13,7 +13,8 @@ use portreeve_proxy::client::{Client, Limit};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Failure, output};
+use super::Failure;
+use super::output::{self, Form};
 
 const ACTOR: HeaderName = HeaderName::from_static("x-portreeve-actor");
 /// The largest answer, in bytes: lists of everything there is.
@@ -33,6 +34,16 @@ pub(crate) struct Connection {
     /// Who the history says made a change.
     #[arg(long, value_name = "NAME", env = "PORTREEVE_ACTOR", default_value_t = user())]
     actor: String,
+}
+
+/// Who is asked, and how the answer is shown.
+#[derive(clap::Args)]
+pub(crate) struct Asking {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// How the answer is printed.
+    #[arg(long, value_name = "FORM", default_value = "table")]
+    pub(crate) output: Form,
 }
 
 /// A control plane that can be asked.

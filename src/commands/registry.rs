@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::api::{Connection, Question};
+use super::api::{Asking, Question};
 use super::output::{self, Form, Table, duration};
 use super::{Failure, Outcome, block_on};
 
@@ -36,15 +36,6 @@ pub(crate) struct Nodes {
     stale: bool,
     #[command(flatten)]
     asking: Asking,
-}
-
-#[derive(clap::Args)]
-struct Asking {
-    #[command(flatten)]
-    connection: Connection,
-    /// How the answer is printed.
-    #[arg(long, value_name = "FORM", default_value = "table")]
-    output: Form,
 }
 
 #[derive(Deserialize)]

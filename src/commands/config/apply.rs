@@ -9,8 +9,8 @@ use portreeve::config::DesiredState;
 use serde_json::Value;
 
 use super::changes::{self, Done};
-use super::{Apply, Asking, Change, Diff, Rollback};
-use crate::commands::api::Question;
+use super::{Apply, Change, Diff, Rollback};
+use crate::commands::api::{Asking, Question};
 use crate::commands::output::{self, Form};
 use crate::commands::{Failure, Outcome, load};
 

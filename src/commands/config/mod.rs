@@ -9,8 +9,7 @@ use std::path::PathBuf;
 
 use portreeve::config::Period;
 
-use super::api::Connection;
-use super::output::Form;
+use super::api::Asking;
 use super::{Outcome, block_on, check};
 
 const HELP: &str = "\
@@ -133,16 +132,6 @@ struct Change {
     /// Only if the last change was this revision, as `config history` shows it.
     #[arg(long, value_name = "REV")]
     if_match: Option<u64>,
-}
-
-/// Who is asked, and how the answer is shown.
-#[derive(clap::Args)]
-struct Asking {
-    #[command(flatten)]
-    connection: Connection,
-    /// How the answer is printed.
-    #[arg(long, value_name = "FORM", default_value = "table")]
-    output: Form,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Outcome {
