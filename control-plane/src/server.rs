@@ -76,8 +76,10 @@ fn serve_connection(
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
-        if let Err(fault) = connection.await {
-            tracing::debug!(%fault, "a connection ended");
+        match connection.await {
+            Err(fault) if fault.is_parse() => tracing::warn!(%fault, "what a client sent is no request"),
+            Err(fault) => tracing::debug!(%fault, "a connection ended"),
+            Ok(()) => {}
         }
         drop(permit);
     });

@@ -32,7 +32,7 @@ use tower::timeout::TimeoutLayer;
 
 use super::basic::Users;
 use super::guard::{self, Guard};
-use super::{REQUEST_TIMEOUT, overloaded};
+use super::{REQUEST_TIMEOUT, overloaded, refusals};
 use crate::state::State as ControlState;
 
 use answer::Fault;
@@ -70,7 +70,7 @@ pub(crate) fn router(
     Router::new()
         .fallback(serve)
         .layer(limits)
-        .layer(middleware::from_fn_with_state(guard, guard::check))
+        .layer(middleware::from_fn_with_state(guard, guard::check_and_tell))
         .with_state(eureka)
 }
 
@@ -79,7 +79,9 @@ async fn serve(State(eureka): State<Arc<Eureka>>, request: Request) -> Response 
     if !eureka.users.is_empty()
         && let Err(refusal) = eureka.users.check(&head.headers).await
     {
-        return refusal.into_response();
+        let response = refusal.into_response();
+        refusals::tell((&head.method, &head.uri), response.status(), "no user who is known");
+        return response;
     }
     let outcome = match Target::of(head.uri.path()) {
         Some(target) => eureka.answer(target, &head, body).await,

@@ -11,6 +11,7 @@ use http::uri::Authority;
 use http::{HeaderMap, StatusCode, Uri, header};
 
 use super::problem::Problem;
+use super::refusals;
 
 /// Names that no public resolver answers for; believed only when listening beyond loopback, as between
 /// containers, where `Host` is a service's name.
@@ -56,6 +57,19 @@ impl Guard {
 pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     match refuse(&guard, &request) {
         Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+/// As [`check`], where nobody else tells the log.
+pub(super) async fn check_and_tell(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    match refuse(&guard, &request) {
+        Some(problem) => {
+            let why = problem.reason();
+            let response = problem.into_response();
+            refusals::tell((request.method(), request.uri()), response.status(), &why);
+            response
+        }
         None => next.run(request).await,
     }
 }

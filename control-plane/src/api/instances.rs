@@ -109,6 +109,7 @@ pub(super) async fn register(
     let registration: Registration =
         document.checked(|registration: &Registration| check::instance(&registration.instance()))?;
     let instance = registration.instance();
+    tell_of_another_host(&state, &InstanceKey::new(&*service, &*id), instance.address);
     Ok(At::new(state.write(Command::Register(instance, None)).await?, Revised {}))
 }
 
@@ -164,6 +165,20 @@ impl Shown {
             lease_left_ms: milliseconds(|age| age.left),
             silent_ms: milliseconds(|age| age.silent),
         }
+    }
+}
+
+/// A client that comes back elsewhere under its name is normal; two that share one are not, and look the same.
+pub(super) fn tell_of_another_host(state: &ControlState, key: &InstanceKey, address: SocketAddr) {
+    let known = state.read(|model| model.registry.get(key).map(|known| known.address.get()));
+    if let Some(known) = known.filter(|known| *known != address) {
+        tracing::warn!(
+            service = &*key.service,
+            id = &*key.id,
+            was = %known,
+            is = %address,
+            "an instance registered from another address under a name that is taken; the latest counts"
+        );
     }
 }
 

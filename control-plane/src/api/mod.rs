@@ -15,6 +15,7 @@ mod nodes;
 mod openapi;
 mod operations;
 mod problem;
+mod refusals;
 mod routes;
 mod services;
 mod stream;
@@ -113,6 +114,7 @@ pub(crate) fn router(
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(middleware::from_fn_with_state(guard, guard::check))
+        .layer(middleware::from_fn(refusals::told))
         .with_state(context)
 }
 

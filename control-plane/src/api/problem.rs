@@ -7,6 +7,7 @@ use portreeve_config::{Fault, Faults};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::refusals::Why;
 use crate::state::{Refusal, excerpt};
 
 /// A refusal on its way to a client.
@@ -70,6 +71,11 @@ impl Problem {
         (self.status, self.detail)
     }
 
+    /// What the log says of it: the first fault where there are some.
+    pub(super) fn reason(&self) -> String {
+        self.faults.first().map_or_else(|| self.detail.clone(), |fault| format!("{}: {fault}", self.detail))
+    }
+
     /// Adds `Retry-After`, in seconds.
     pub(super) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
@@ -110,6 +116,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (self.status, body).into_response();
+        response.extensions_mut().insert(Why(self.reason()));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after {

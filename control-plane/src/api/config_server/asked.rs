@@ -46,6 +46,9 @@ pub(super) enum PathFault {
 const EXTENSIONS: [(&str, Form); 4] =
     [("yml", Form::Yaml), ("yaml", Form::Yaml), ("properties", Form::Properties), ("json", Form::Json)];
 
+/// The longest list of names, profiles or labels, in bytes.
+const LONGEST: usize = 1024;
+
 /// Reads a path as it came, still encoded and without any prefix. `is_write` is true for POST; `default_label`
 /// where the query says `useDefaultLabel`.
 pub(super) fn asked(path: &str, is_write: bool, default_label: bool) -> Result<Asked, PathFault> {
@@ -119,15 +122,15 @@ fn text(name: &str, list: &str, label: Option<&str>, path: &str) -> Result<Asked
 }
 
 fn name(text: &str) -> Result<String, PathFault> {
-    sound(text).ok_or(PathFault::Name)
+    sound(text).filter(|name| name.len() <= LONGEST).ok_or(PathFault::Name)
 }
 
 fn label(text: &str) -> Result<String, PathFault> {
-    sound(text).ok_or(PathFault::Label)
+    sound(text).filter(|label| label.len() <= LONGEST).ok_or(PathFault::Label)
 }
 
 fn profiles(list: &str) -> Result<String, PathFault> {
-    match list.split(',').all(is_profile) {
+    match list.len() <= LONGEST && list.split(',').all(is_profile) {
         true => Ok(list.to_owned()),
         false => Err(PathFault::Profile),
     }

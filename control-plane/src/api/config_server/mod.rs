@@ -20,7 +20,7 @@ use http::{HeaderMap, Method, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use portreeve_config::{ConfigServerConfig, Secret};
 
-use super::{REQUESTS, Users, guard, limited};
+use super::{REQUESTS, Users, guard, limited, refusals};
 use crate::configuration::{Configuration, Query};
 
 use asked::{Asked, asked};
@@ -53,7 +53,8 @@ pub(crate) fn router(
     };
     let routes = limited(Router::new().fallback(serve), REQUESTS);
     let guard = guard::Guard::of_any_name(&config.listen, address);
-    routes.layer(middleware::from_fn_with_state(guard, guard::check)).with_state(server)
+    let routes = routes.layer(middleware::from_fn_with_state(guard, guard::check));
+    routes.layer(middleware::from_fn(refusals::told)).with_state(server)
 }
 
 async fn serve(State(server): State<Server>, request: Request) -> Response {

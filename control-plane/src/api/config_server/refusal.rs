@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
+use super::super::refusals::Why;
 use super::asked::PathFault;
 use crate::configuration::{ConfigurationFault, KeyFault};
 use crate::state::excerpt;
@@ -30,7 +31,9 @@ impl Refusal {
             Self::Plain { status, message } => plain(status, &message, path),
             Self::Encryption { status, word, description } => {
                 let body = json!({"status": word, "description": description});
-                (status, json_type(), body.to_string()).into_response()
+                let mut response = (status, json_type(), body.to_string()).into_response();
+                response.extensions_mut().insert(Why(description.to_owned()));
+                response
             }
             Self::Method(allow) => {
                 let mut response =
@@ -50,7 +53,9 @@ fn plain(status: StatusCode, message: &str, path: &str) -> Response {
         "message": message,
         "path": excerpt(path),
     });
-    (status, json_type(), body.to_string()).into_response()
+    let mut response = (status, json_type(), body.to_string()).into_response();
+    response.extensions_mut().insert(Why(message.to_owned()));
+    response
 }
 
 fn json_type() -> [(header::HeaderName, &'static str); 1] {

@@ -9,9 +9,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
+use super::super::refusals::{self, long_excerpt};
 use super::lists;
 use super::writing::{Extent, Format, Json, Xml};
-use crate::state::{Refusal, excerpt};
+use crate::state::Refusal;
 
 /// Why a request is refused. Where a client reads the body of an error at all, it must be no document.
 #[derive(Debug)]
@@ -36,24 +37,16 @@ impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Unknown(_) => Self::Unknown,
-            Refusal::Invalid(faults) => Self::Refused(excerpt_long(&faults.to_string())),
+            Refusal::Invalid(faults) => Self::Refused(long_excerpt(&faults.to_string())),
             other => Self::State(other),
         }
     }
 }
 
 impl Fault {
-    /// As an answer. One line in the log says it, unless it is a client's ordinary course.
+    /// As an answer, of which one line in the log says why.
     pub(super) fn told(self, method: &Method, uri: &Uri) -> Response {
-        if !matches!(self, Self::Unknown) {
-            tracing::warn!(
-                method = %excerpt(method.as_str()),
-                path = %excerpt(uri.path()),
-                status = self.status().as_u16(),
-                why = %self.why(),
-                "a request of a Eureka client was refused"
-            );
-        }
+        refusals::tell((method, uri), self.status(), &self.why());
         self.into_response()
     }
 
@@ -72,9 +65,9 @@ impl Fault {
 
     fn why(&self) -> String {
         match self {
-            Self::Unknown => String::new(),
+            Self::Unknown => "there is no such resource or instance; a client registers anew".to_owned(),
             Self::Method(methods) => format!("this takes {methods}"),
-            Self::Unreadable { why, .. } => excerpt_long(why),
+            Self::Unreadable { why, .. } => long_excerpt(why),
             Self::Refused(why) | Self::Body(_, why) => why.clone(),
             Self::Status => "`value` is none of DOWN, OUT_OF_SERVICE, STARTING, UNKNOWN, UP".to_owned(),
             Self::State(refusal) => refusal.to_string(),
@@ -99,12 +92,6 @@ impl IntoResponse for Fault {
             other => (status, other.why()).into_response(),
         }
     }
-}
-
-/// A sentence of ours that may repeat what a client sent.
-pub(super) fn excerpt_long(text: &str) -> String {
-    const SHOWN: usize = 300;
-    text.chars().take(SHOWN).map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 /// How a client wants a document.

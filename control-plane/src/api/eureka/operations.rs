@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{StatusCode, Uri};
 use serde_json::Value;
 
+use super::super::instances::tell_of_another_host;
 use super::answer::{Fault, Form};
 use super::registration::{self, is_sound_pair};
 use super::request::{dirty, document, parameter, parameters};
@@ -48,24 +49,10 @@ impl Eureka {
     ) -> Result<(), Fault> {
         let instance =
             registration::read(document, application).map_err(|fault| Fault::Refused(fault.to_string()))?;
-        self.tell_of_another_host(&instance);
+        tell_of_another_host(&self.state, &instance.key(), instance.address.get());
         let instance = Box::new(instance);
         self.state.write(Command::RegisterClient { instance, replicated }).await?;
         Ok(())
-    }
-
-    /// A client that comes back elsewhere under its name is normal; two that share one are not, and look the same.
-    fn tell_of_another_host(&self, instance: &Registered) {
-        let known = self.state.read(|model| model.registry.get(&instance.key()).map(|known| known.address));
-        if let Some(known) = known.filter(|known| *known != instance.address) {
-            tracing::warn!(
-                service = &*instance.service,
-                id = &*instance.id,
-                was = %known.get(),
-                is = %instance.address.get(),
-                "an instance registered from another address under a name that is taken; the latest counts"
-            );
-        }
     }
 
     /// `PUT /apps/{application}/{id}`: nothing is written and nobody is waited for.
