@@ -41,8 +41,12 @@ pub struct ConfigServerConfig {
 pub struct BasicCredentials {
     /// The name; it cannot hold `:`.
     pub username: String,
-    /// The password.
-    pub password: Secret,
+    /// The password; or `password_file`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// A file whose first line is the password; read whenever the password is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
 }
 
 /// One place that configuration comes from.
@@ -54,7 +58,7 @@ pub enum ConfigSource {
     /// A folder of files, followed as they change.
     Folder(FolderSource),
     /// A git repository.
-    Git(GitSource),
+    Git(Box<GitSource>),
 }
 
 /// A folder of `.properties`, `.yml` and `.yaml` files and plain texts.
@@ -73,7 +77,7 @@ pub struct FolderSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GitSource {
-    /// A path of this machine, `file:///…`, `https://…` or `http://…`.
+    /// A path of this machine, `file:///…`, `https://…`, `http://…`, `ssh://…` or `git@host:path`.
     pub uri: String,
     /// The branch, tag or commit for requests without a label.
     #[serde(default = "default_label")]
@@ -87,9 +91,30 @@ pub struct GitSource {
     /// How often a remote repository is asked for news; `/monitor` asks at once.
     #[serde(default = "default_fetch_every")]
     pub fetch_every: Period,
-    /// What a remote repository wants to hear (HTTP Basic; a token is a password).
+    /// What a repository behind `https://` wants to hear (HTTP Basic; a token is a password).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<BasicCredentials>,
+    /// Certificates (PEM) of the authorities that are trusted for `https://`, in place of the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// How `ssh` is called for a repository behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<SshConfig>,
+}
+
+/// The program that reaches repositories behind `ssh`, and what it is told. It never asks: keys are without a
+/// passphrase or held by an agent, and hosts are known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SshConfig {
+    /// OpenSSH's client, or a program that takes its arguments.
+    pub program: PathBuf,
+    /// The private key; what the program finds by itself, where none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+    /// The hosts' keys; `~/.ssh/known_hosts`, where none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_hosts_file: Option<PathBuf>,
 }
 
 /// How encrypted values are opened, and what `/encrypt` uses.
@@ -144,6 +169,12 @@ impl Default for ConfigServerConfig {
 impl Default for EncryptionConfig {
     fn default() -> Self {
         Self { key: None, key_file: None, salt: "deadbeef".to_owned(), decrypt: true, plain_text: false }
+    }
+}
+
+impl Default for SshConfig {
+    fn default() -> Self {
+        Self { program: PathBuf::from("ssh"), key_file: None, known_hosts_file: None }
     }
 }
 

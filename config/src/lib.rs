@@ -39,7 +39,7 @@ mod yaml;
 
 pub use config_server::{
     BasicCredentials, ConfigServerConfig, ConfigSource, EncryptionConfig, FolderSource, GitSource,
-    RefreshConfig,
+    RefreshConfig, SshConfig,
 };
 pub use control_plane::{ControlPlaneConfig, SeedConfig};
 pub use desired_state::{DesiredState, Layers};

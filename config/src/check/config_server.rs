@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use super::{address, eureka, process};
+use super::{address, eureka, process, repository};
 use crate::{
-    BasicCredentials, ConfigServerConfig, ConfigSource, EncryptionConfig, Fault, Faults, GitSource,
-    RefreshConfig,
+    BasicCredentials, ConfigServerConfig, ConfigSource, EncryptionConfig, Fault, Faults, RefreshConfig,
 };
 
 pub(super) fn faults(config: &ConfigServerConfig) -> Faults {
@@ -42,15 +41,20 @@ fn prefix(prefix: &str) -> Option<Fault> {
     Some(Fault::new("", "this is not a prefix for paths").hint("such as `/config`, without a final `/`"))
 }
 
-fn credentials(credentials: Option<&BasicCredentials>) -> Option<Fault> {
+/// What is said to others.
+pub(super) fn credentials(credentials: Option<&BasicCredentials>) -> Option<Fault> {
     let credentials = credentials?;
     let sound = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
     if !sound(&credentials.username) || credentials.username.contains(':') {
         let fault = Fault::new("username", "this cannot be a user name");
         return Some(fault.hint("one or more characters, without `:`"));
     }
-    (!sound(credentials.password.reveal()))
-        .then(|| Fault::new("password", "the password is empty or holds control characters"))
+    match (&credentials.password, &credentials.password_file) {
+        (Some(password), None) => (!sound(password.reveal()))
+            .then(|| Fault::new("password", "the password is empty or holds control characters")),
+        (None, Some(file)) => process::folder(file).map(|fault| fault.under("password_file")),
+        _ => Some(Fault::new("password", "there is one of `password` and `password_file`, and not both")),
+    }
 }
 
 fn source(source: &ConfigSource) -> Faults {
@@ -61,49 +65,13 @@ fn source(source: &ConfigSource) -> Faults {
             faults.add("folder.path", process::folder(&folder.path));
             faults.add("folder.search_paths", search_paths(&folder.search_paths));
         }
-        ConfigSource::Git(git) => faults.add("git", repository(git)),
+        ConfigSource::Git(git) => faults.add("git", repository::faults(git)),
     }
     faults
 }
 
-fn repository(git: &GitSource) -> Faults {
-    let mut faults = Faults::default();
-    faults.add("uri", uri(&git.uri));
-    if git.default_label.is_empty() {
-        faults.push(Fault::new("default_label", "the label is empty").hint("such as `main`"));
-    }
-    faults.add("search_paths", search_paths(&git.search_paths));
-    faults.add("credentials", credentials(git.credentials.as_ref()));
-    if !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&git.fetch_every.get()) {
-        faults.push(Fault::new("fetch_every", "it is 1s to 24h"));
-    }
-    faults
-}
-
-/// Paths and URLs that a repository can be read from. Others exist (ssh, git), and are refused by name.
-fn uri(uri: &str) -> Option<Fault> {
-    let forms = "a path of this machine, `file:///…`, `https://…` or `http://…`";
-    if uri.is_empty() || uri.chars().any(char::is_control) {
-        return Some(Fault::new("", "this names no repository").hint(forms));
-    }
-    if let Some(path) = uri.strip_prefix("file://") {
-        return (!path.starts_with('/'))
-            .then(|| Fault::new("", "a file URL has an absolute path").hint("such as `file:///srv/config`"));
-    }
-    if uri.starts_with("https://") || uri.starts_with("http://") {
-        let fault = address::url(uri, &["https", "http"]).err()?;
-        return Some(match uri.contains('@') {
-            true => fault.hint("give them as `credentials`"),
-            false => fault,
-        });
-    }
-    let scheme = uri.split_once("://").map(|(scheme, _)| scheme);
-    let scp = uri.split_once(':').is_some_and(|(host, _)| !host.contains('/'));
-    (scheme.is_some() || scp)
-        .then(|| Fault::new("", "a repository cannot be reached in this way").hint(forms))
-}
-
-fn search_paths(paths: &[String]) -> Faults {
+/// Folders inside a source.
+pub(super) fn search_paths(paths: &[String]) -> Faults {
     let mut faults = Faults::default();
     for (index, path) in paths.iter().enumerate() {
         let hidden = path.split('/').any(|part| part.starts_with('.'));
@@ -149,26 +117,6 @@ mod tests {
 
     use super::*;
     use crate::Secret;
-
-    #[test]
-    fn repositories_are_named_in_ways_that_can_be_read() {
-        for sound in ["/srv/config", "config", "file:///srv/config", "https://git.local:8443/cfg.git"] {
-            assert_eq!(uri(sound), None, "{sound}");
-        }
-        for refused in [
-            "",
-            "ssh://git@host/x",
-            "git@host:x.git",
-            "git://host/x",
-            "file://x",
-            "https://u:p@host/x",
-            "a\nb",
-        ] {
-            let fault = uri(refused).unwrap_or_else(|| panic!("{refused}"));
-            assert!(fault.hint.is_some(), "{refused}");
-            assert!(!fault.to_string().contains("u:p"), "a password is repeated");
-        }
-    }
 
     #[test]
     fn search_paths_stay_inside() {

@@ -13,6 +13,7 @@ mod names;
 mod path;
 mod process;
 mod registry;
+mod repository;
 mod route;
 mod route_test;
 mod seed;

@@ -248,6 +248,10 @@ impl Followed for Repository {
         [inner, self.place.clone()].into_iter().find(|folder| folder.join("refs").is_dir())
     }
 
+    fn stop(&self) {
+        self.remote.iter().for_each(Remote::stop);
+    }
+
     fn every(&self, is_watched: bool) -> Duration {
         match (&self.remote, is_watched) {
             (Some(_), _) => self.fetch_every,

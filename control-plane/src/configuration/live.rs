@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use portreeve_config::{ConfigServerConfig, ConfigSource};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 
 use super::cipher::{Cipher, CipherFault};
 use super::folder::Folder;
@@ -16,7 +15,7 @@ use super::property::PropertySource;
 use super::search::{FileFault, Manner, Shelf};
 use super::standing::{Rules, Stand, Standing};
 use super::tree::{File, Tree};
-use super::watch::{self, Followed};
+use super::watch::Followed;
 use super::{Query, refresh::Refresher};
 use crate::state::State;
 
@@ -29,10 +28,10 @@ pub(crate) struct Configuration {
     opens_texts: bool,
     cipher: Option<Cipher>,
     state: State,
-    refresher: Arc<Refresher>,
+    pub(super) refresher: Arc<Refresher>,
     /// Whom a webhook named.
-    expecting: Mutex<BTreeSet<String>>,
-    news: Notify,
+    pub(super) expecting: Mutex<BTreeSet<String>>,
+    pub(super) news: Notify,
     /// Held while what stands is put together, so that an older state never replaces a newer one.
     standing: Mutex<()>,
 }
@@ -121,51 +120,9 @@ impl Configuration {
             news: Notify::new(),
             standing: Mutex::new(()),
         });
-        for source in configuration.followed() {
-            let _ = tokio::task::spawn_blocking(move || source.begin()).await;
-        }
+        configuration.begin().await;
         configuration.stand();
         Ok(configuration)
-    }
-
-    /// Follows every source until the future is dropped.
-    pub(crate) async fn follow(self: Arc<Self>) {
-        let mut tasks = JoinSet::new();
-        for source in self.followed() {
-            tasks.spawn(watch::follow(self.clone(), source));
-        }
-        tasks.spawn(self.clone().renew_all());
-        tasks.spawn(self.refresher.clone().run());
-        while tasks.join_next().await.is_some() {}
-    }
-
-    /// Reads a source again; where it says something new, sidecars and Spring applications are told.
-    pub(crate) async fn renew(self: &Arc<Self>, source: Arc<dyn Followed>) {
-        let reader = source.clone();
-        let changed = tokio::task::spawn_blocking(move || reader.read()).await.unwrap_or_default();
-        if !changed.is_empty() {
-            tracing::info!(source = source.name(), files = changed.len(), "configuration changed");
-            self.stand();
-            self.refresher.files_changed(&changed);
-        }
-    }
-
-    /// Every source is asked for news soon, and then these applications are told: a webhook said that there are
-    /// some.
-    pub(crate) fn expect_news(&self, targets: BTreeSet<String>) {
-        self.expecting.lock().unwrap_or_else(PoisonError::into_inner).extend(targets);
-        self.news.notify_one();
-    }
-
-    async fn renew_all(self: Arc<Self>) {
-        loop {
-            self.news.notified().await;
-            let targets = std::mem::take(&mut *self.expecting.lock().unwrap_or_else(PoisonError::into_inner));
-            for source in self.followed() {
-                self.renew(source).await;
-            }
-            self.refresher.targets(targets);
-        }
     }
 
     /// The sources of an application, opened and in order.
@@ -254,7 +211,7 @@ impl Configuration {
         Ok(stands)
     }
 
-    fn followed(&self) -> Vec<Arc<dyn Followed>> {
+    pub(super) fn followed(&self) -> Vec<Arc<dyn Followed>> {
         let followed = self.sources.iter().filter_map(|source| match source {
             Source::BuiltIn => None,
             Source::Folder(folder) => Some(folder.clone() as Arc<dyn Followed>),
@@ -264,7 +221,7 @@ impl Configuration {
     }
 
     /// Puts what all sources say now in force for sidecars.
-    fn stand(&self) {
+    pub(super) fn stand(&self) {
         let _one_at_a_time = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let sources = self.sources.iter().map(|source| match source {
             Source::BuiltIn => Stand::BuiltIn,

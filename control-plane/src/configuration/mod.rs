@@ -3,6 +3,7 @@
 
 mod activation;
 mod cipher;
+mod credentials;
 mod flatten;
 mod folder;
 mod git;
@@ -14,6 +15,7 @@ mod properties;
 mod property;
 mod refresh;
 mod remote;
+mod renewal;
 mod scalar;
 mod search;
 mod standing;

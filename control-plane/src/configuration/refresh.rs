@@ -6,14 +6,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::{HeaderValue, Request, header};
+use http::{Request, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use portreeve_config::RefreshConfig;
+use portreeve_config::{BasicCredentials, RefreshConfig};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
@@ -22,6 +20,7 @@ use crate::registry::Registered;
 use crate::state::State;
 use crate::store::LayerKey;
 
+use super::credentials::authorization;
 use super::search::EVERYONE;
 
 /// Stands for every application.
@@ -36,7 +35,7 @@ const CONTEXT: &str = "management.context-path";
 #[derive(Debug)]
 pub(crate) struct Refresher {
     enabled: bool,
-    authorization: Option<HeaderValue>,
+    credentials: Option<BasicCredentials>,
     timeout: Duration,
     slots: Arc<Semaphore>,
     state: State,
@@ -54,15 +53,9 @@ struct Door {
 
 impl Refresher {
     pub(crate) fn new(config: &RefreshConfig, state: State) -> Arc<Self> {
-        let authorization = config.credentials.as_ref().and_then(|credentials| {
-            let pair = format!("{}:{}", credentials.username, credentials.password.reveal());
-            let mut value = HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(pair))).ok()?;
-            value.set_sensitive(true);
-            Some(value)
-        });
         Arc::new(Self {
             enabled: config.enabled,
-            authorization,
+            credentials: config.credentials.clone(),
             timeout: config.timeout.get(),
             slots: Arc::new(Semaphore::new(config.concurrency)),
             state,
@@ -151,7 +144,8 @@ impl Refresher {
             .header(header::HOST, door.address.to_string())
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::CONTENT_LENGTH, 0);
-        if let Some(authorization) = &self.authorization {
+        if let Some(credentials) = &self.credentials {
+            let authorization = authorization(credentials).map_err(|fault| fault.to_string())?;
             request = request.header(header::AUTHORIZATION, authorization);
         }
         let request = request.body(Empty::<Bytes>::new()).map_err(|fault| fault.to_string())?;

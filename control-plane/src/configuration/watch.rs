@@ -32,6 +32,9 @@ pub(crate) trait Followed: Send + Sync {
         self.read()
     }
 
+    /// Ends a reading that is under way; there will be no further one.
+    fn stop(&self) {}
+
     /// How often it is read without any notification.
     fn every(&self, is_watched: bool) -> Duration;
 }

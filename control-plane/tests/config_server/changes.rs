@@ -79,7 +79,11 @@ async fn spring_applications_are_told_of_files_layers_and_webhooks() {
     let server = Server::with(|config, folder| {
         config.sources = vec![ConfigSource::BuiltIn, folder_source(folder)];
         let password = Secret::new("refresh");
-        config.refresh.credentials = Some(BasicCredentials { username: "admin".to_owned(), password });
+        config.refresh.credentials = Some(BasicCredentials {
+            username: "admin".to_owned(),
+            password: Some(password),
+            password_file: None,
+        });
         config.monitor_secret = Some(Secret::new("hook"));
     });
     let server = server.await;

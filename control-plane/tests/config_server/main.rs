@@ -7,6 +7,7 @@ mod support;
 mod changes;
 mod encryption;
 mod environment;
+mod git_host;
 mod repository;
 mod texts;
 

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use portreeve_config::{BasicCredentials, ConfigServerConfig, ConfigSource, GitSource, Period, Secret};
+use portreeve_config::{ConfigSource, GitSource, Period};
 
-use super::support::{LIMIT, Plane};
+use super::support::LIMIT;
 use super::{Server, write};
 
-fn git(folder: &Path, arguments: &[&str]) -> String {
+pub(super) fn git(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .args(["-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"])
         .args(arguments)
@@ -22,14 +22,14 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn commit(folder: &Path, path: &str, text: &str) -> String {
+pub(super) fn commit(folder: &Path, path: &str, text: &str) -> String {
     write(folder, path, text);
     git(folder, &["add", "--all"]);
     git(folder, &["commit", "--quiet", "--message", "change"]);
     git(folder, &["rev-parse", "HEAD"])
 }
 
-fn repository(folder: &Path, branch: &str) -> PathBuf {
+pub(super) fn repository(folder: &Path, branch: &str) -> PathBuf {
     let place = folder.join("repository");
     std::fs::create_dir(&place).unwrap();
     git(&place, &["init", "--quiet", "--initial-branch", branch]);
@@ -37,17 +37,19 @@ fn repository(folder: &Path, branch: &str) -> PathBuf {
 }
 
 pub(super) fn source(uri: &str) -> ConfigSource {
-    ConfigSource::Git(GitSource {
+    ConfigSource::Git(Box::new(GitSource {
         uri: uri.to_owned(),
         default_label: "main".to_owned(),
         try_master_branch: true,
         search_paths: vec!["{application}".to_owned()],
         fetch_every: Period::from_secs(1),
         credentials: None,
-    })
+        ca_file: None,
+        ssh: None,
+    }))
 }
 
-async fn value(server: &Server, path: &str) -> String {
+pub(super) async fn value(server: &Server, path: &str) -> String {
     server.get(path).await.json()["propertySources"][0]["source"]["a"].to_string()
 }
 
@@ -145,100 +147,6 @@ async fn a_repository_that_was_never_there_is_no_reason_not_to_start() {
     let place = repository(server.folder.path(), "main");
     commit(&place, "pay.yml", "a: 1");
     assert_eq!(value(&server, "/pay/default").await, "1");
-}
-
-/// A git host: `git http-backend` behind a small server, which can be switched off.
-async fn host(folder: PathBuf) -> (String, tokio::task::JoinHandle<()>) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let uri = format!("http://{}/repository", listener.local_addr().unwrap());
-    let task = tokio::spawn(async move {
-        let serve =
-            axum::routing::any(move |request: axum::extract::Request| backend(folder.clone(), request));
-        axum::serve(listener, axum::Router::new().fallback(serve)).await.unwrap();
-    });
-    (uri, task)
-}
-
-/// One request of the smart protocol as CGI (RFC 3875).
-async fn backend(folder: PathBuf, request: axum::extract::Request) -> axum::response::Response {
-    let (head, body) = request.into_parts();
-    let field = |name: &str| head.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
-    if field("authorization") != "Basic cmVhZGVyOnRva2Vu" {
-        return axum::response::IntoResponse::into_response(http::StatusCode::UNAUTHORIZED);
-    }
-    let mut child = tokio::process::Command::new("git")
-        .arg("http-backend")
-        .env("GIT_PROJECT_ROOT", &folder)
-        .env("GIT_HTTP_EXPORT_ALL", "1")
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_PROTOCOL", field("git-protocol"))
-        .env("REQUEST_METHOD", head.method.as_str())
-        .env("PATH_INFO", head.uri.path())
-        .env("QUERY_STRING", head.uri.query().unwrap_or_default())
-        .env("CONTENT_TYPE", field("content-type"))
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("git is there");
-    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-    let mut input = child.stdin.take().unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut input, &body).await.unwrap();
-    drop(input);
-    let output = child.wait_with_output().await.unwrap().stdout;
-    let end = output.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-    let mut response = http::Response::builder();
-    for line in std::str::from_utf8(&output[..end]).unwrap().split("\r\n") {
-        let (name, value) = line.split_once(": ").unwrap();
-        response = match name {
-            "Status" => response.status(&value[..3]),
-            _ => response.header(name, value),
-        };
-    }
-    response.body(axum::body::Body::from(output[end + 4..].to_vec())).unwrap()
-}
-
-#[tokio::test]
-async fn a_repository_of_a_git_host_is_mirrored_and_outlives_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = repository(folder.path(), "main");
-    let first = commit(&place, "pay.yml", "a: 1");
-    git(&place, &["branch", "old"]);
-    let (uri, host) = host(folder.path().to_owned()).await;
-    let configured = |config: &mut ConfigServerConfig, token: &str| {
-        let ConfigSource::Git(mut git) = source(&uri) else { unreachable!() };
-        git.fetch_every = Period::from_secs(3600);
-        git.credentials =
-            Some(BasicCredentials { username: "reader".to_owned(), password: Secret::new(token) });
-        config.sources = vec![ConfigSource::Git(git)];
-    };
-    let stranger = Server::with(|config, _| configured(config, "wrong")).await;
-    assert_eq!(stranger.get("/pay/default").await.status, 404);
-    let server = Server::with(|config, _| configured(config, "token")).await;
-    let document = server.get("/pay/default").await.json();
-    assert_eq!(document["version"], first);
-    assert_eq!(document["propertySources"][0]["name"], format!("{uri}/pay.yml"));
-    assert_eq!(value(&server, "/pay/default/old").await, "1");
-    let mut sidecar = server.plane.sidecar("one", "pay", "dev").await;
-    assert_eq!(sidecar.snapshot().await.config["a"], "1");
-    commit(&place, "pay.yml", "a: 2");
-    git(&place, &["branch", "--delete", "--force", "old"]);
-    let push = [("x-github-event", "push"), ("content-type", "application/json")];
-    let body = r#"{"commits": [{"modified": ["pay.yml"]}]}"#;
-    assert_eq!(server.send("POST", "/monitor", &push, body).await.status, 200);
-    super::changes::told(&mut sidecar, "a", Some("2")).await;
-    assert_eq!(server.get("/pay/default/old").await.status, 404);
-    host.abort();
-    server.send("POST", "/monitor", &push, body).await;
-    assert_eq!(value(&server, "/pay/default").await, "2");
-    // A new process finds the mirror where the old one left it.
-    let Server { plane, folder } = server;
-    plane.running.shutdown().await;
-    let mut config = super::support::config(&folder.path().join("data"));
-    let mut again = ConfigServerConfig { listen: "127.0.0.1:0".to_owned(), ..Default::default() };
-    configured(&mut again, "token");
-    config.config_server = Some(again);
-    let server = Server { plane: Plane::with(config).await, folder };
-    assert_eq!(value(&server, "/pay/default").await, "2");
 }
 
 #[tokio::test]
