@@ -112,7 +112,8 @@ impl ControlPlane {
             // Nodes that are sent away by a stop are not gone.
             tokio::select! {
                 () = state::expire_leases(expiring.clone()) => {}
-                () = state::expire_orphans(expiring) => {}
+                () = state::expire_orphans(expiring.clone()) => {}
+                () = state::report_nodes(expiring, replica_name(address)) => {}
                 _ = leaving.wait_for(|stop| *stop) => {}
             }
         });
@@ -206,6 +207,12 @@ async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> 
     let listener = TcpListener::bind(address).await.map_err(fault)?;
     let address = listener.local_addr().map_err(fault)?;
     Ok((listener, address))
+}
+
+/// What people call this process among others that share its store.
+fn replica_name(address: SocketAddr) -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}:{}", address.port())
 }
 
 fn listen_remedy(source: &io::Error) -> &'static str {

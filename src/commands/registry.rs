@@ -60,6 +60,7 @@ struct Node {
     node: String,
     kind: String,
     connected_since: String,
+    replica: Option<String>,
     acknowledged: u64,
     behind_by: u64,
     refused: Option<Refused>,
@@ -110,14 +111,16 @@ pub(crate) fn nodes(arguments: Nodes) -> Outcome {
         let wanted = |node: &Node| !arguments.stale || node.behind_by > 0 || node.is_at_odds();
         let list = List::<Node>::of(answer, "nodes", wanted)?;
         list.print(arguments.asking.output, |nodes| {
-            let mut table =
-                Table::new(&["NODE", "KIND", "CONNECTED SINCE", "ACKNOWLEDGED", "BEHIND BY", "REFUSED"]);
+            let columns =
+                ["NODE", "KIND", "REPLICA", "CONNECTED SINCE", "ACKNOWLEDGED", "BEHIND BY", "REFUSED"];
+            let mut table = Table::new(&columns);
             for node in nodes {
                 let refused = node.refusal();
-                let Node { node, kind, connected_since, acknowledged, behind_by, .. } = node;
+                let Node { node, kind, connected_since, replica, acknowledged, behind_by, .. } = node;
                 table.line([
                     node,
                     kind,
+                    replica.unwrap_or_else(|| "(asked)".to_owned()),
                     connected_since,
                     acknowledged.to_string(),
                     behind_by.to_string(),

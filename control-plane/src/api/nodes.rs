@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::Context;
 use super::body::{At, Path, Query, Revised};
 use super::problem::Problem;
-use crate::publisher::Watcher;
-use crate::state::State as ControlState;
+use crate::state::{State as ControlState, report_of};
+use crate::store::NodeReport;
 
 /// The longest wait for acknowledgements.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -42,6 +42,9 @@ struct Node {
     kind: NodeKind,
     /// RFC 3339, in UTC.
     connected_since: String,
+    /// The replica that its stream leads to, where it is not the one that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replica: Option<String>,
     acknowledged: Revision,
     behind_by: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +60,8 @@ struct Refused {
 /// `GET /v1/nodes`
 pub(super) async fn list(State(state): State<ControlState>) -> At<impl Serialize> {
     let revision = state.publisher().revision();
-    let nodes = state.publisher().watchers().iter().map(|watcher| Node::of(watcher, revision)).collect();
+    let nodes = state.followers(revision).nodes.into_values();
+    let nodes = nodes.map(|(node, replica)| Node::of(node, replica, revision)).collect();
     At::new(revision, All { nodes })
 }
 
@@ -81,38 +85,47 @@ pub(super) async fn acknowledged(
         return Err(Problem::missing(format!("there is no revision {revision} yet; the newest is {newest}")));
     }
     let limit = patience.timeout.get().min(LONGEST_WAIT);
-    let behind = tokio::select! {
-        behind = state.publisher().followed(revision, limit) => behind,
+    let followed = async {
+        tokio::join!(state.publisher().followed(revision, limit), state.followed_elsewhere(revision, limit))
+    };
+    let (here, elsewhere) = tokio::select! {
+        followed = followed => followed,
         () = stopping.wait() => return Err(Problem::unavailable("the control plane is stopping")),
     };
+    let here = here.iter().map(|watcher| laggard(&report_of(watcher), None));
+    let elsewhere_behind = elsewhere.nodes.values().map(|(node, replica)| laggard(node, replica.as_deref()));
+    let silent = elsewhere.silent.iter().map(|replica| {
+        let fault = Fault::new(format!("replica {replica}"), "has not said how far its nodes are");
+        fault.hint("it may be out of touch with the store")
+    });
+    let behind: Vec<Fault> = here.chain(elsewhere_behind).chain(silent).collect();
     if behind.is_empty() {
         return Ok(At::new(revision, Revised {}).into_response());
     }
     let detail =
         format!("{} of the connected nodes did not follow to revision {revision} in time", behind.len());
-    let faults = behind.iter().map(|watcher| laggard(watcher)).collect();
-    Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail).with_faults(faults))
+    Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail).with_faults(behind))
 }
 
 impl Node {
-    fn of(watcher: &Watcher, newest: Revision) -> Self {
-        let progress = watcher.progress();
+    fn of(node: NodeReport, replica: Option<String>, newest: Revision) -> Self {
         Self {
-            node: watcher.peer.node.to_string(),
-            kind: watcher.peer.kind,
-            connected_since: watcher.since.to_string(),
-            acknowledged: progress.acknowledged,
-            behind_by: newest.saturating_sub(progress.acknowledged),
-            refused: progress.refused.map(|(revision, faults)| Refused { revision, faults }),
+            node: node.node,
+            kind: node.kind,
+            connected_since: node.since.to_string(),
+            replica,
+            acknowledged: node.acknowledged,
+            behind_by: newest.saturating_sub(node.acknowledged),
+            refused: node.refused.map(|(revision, faults)| Refused { revision, faults }),
         }
     }
 }
 
-fn laggard(watcher: &Watcher) -> Fault {
-    let progress = watcher.progress();
-    let fault = Fault::new(&*watcher.peer.node, format!("is at revision {}", progress.acknowledged));
-    match progress.refused {
-        Some((revision, faults)) if revision > progress.acknowledged => {
+fn laggard(node: &NodeReport, replica: Option<&str>) -> Fault {
+    let place = replica.map(|replica| format!(", at the replica {replica}")).unwrap_or_default();
+    let fault = Fault::new(&*node.node, format!("is at revision {}{place}", node.acknowledged));
+    match &node.refused {
+        Some((revision, faults)) if *revision > node.acknowledged => {
             let first = faults.first().map(ToString::to_string).unwrap_or_default();
             fault.hint(format!("it refused revision {revision}: {first}"))
         }

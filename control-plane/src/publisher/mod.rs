@@ -41,6 +41,8 @@ pub(crate) struct Publisher {
     published: Notify,
     /// Wakes those who wait for acknowledgements.
     followed: Notify,
+    /// Wakes the one who tells other replicas how far nodes have followed.
+    progressed: Notify,
     /// Wakes the one who tells applications of changes to the built-in configuration.
     layers_changed: Notify,
     /// What was encoded last for each view: snapshots, and changes that were missed since a revision.
@@ -134,6 +136,7 @@ impl Publisher {
             older.taken_over.notify_one();
         }
         watchers.insert(watcher.stream, watcher.clone());
+        self.progressed.notify_one();
         watcher
     }
 
@@ -141,6 +144,7 @@ impl Publisher {
     pub(crate) fn leave(&self, watcher: &Watcher) -> bool {
         let was_there = self.lock().remove(&watcher.stream).is_some();
         self.followed.notify_waiters();
+        self.progressed.notify_one();
         was_there
     }
 
@@ -166,6 +170,7 @@ impl Publisher {
         // acknowledges counts only up to here.
         self.revision.store(model.revision, Ordering::Release);
         self.published.notify_waiters();
+        self.progressed.notify_one();
         let watchers = self.lock();
         let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
         for commit in commits {
@@ -192,6 +197,7 @@ impl Publisher {
     pub(crate) fn publish_anew(&self, model: &Model) {
         self.revision.store(model.revision, Ordering::Release);
         self.published.notify_waiters();
+        self.progressed.notify_one();
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.missed.lock().unwrap_or_else(PoisonError::into_inner).clear();
         *self.backlog.lock().unwrap_or_else(PoisonError::into_inner) = Backlog::default();
@@ -236,6 +242,12 @@ impl Publisher {
         progress.acknowledged = progress.acknowledged.max(revision.min(self.revision()));
         drop(progress);
         self.followed.notify_waiters();
+        self.progressed.notify_one();
+    }
+
+    /// Notified when a node has come, gone or followed, and when there is a new revision to follow to.
+    pub(crate) fn progressed(&self) -> &Notify {
+        &self.progressed
     }
 
     /// Waits until every watcher of now has `revision` in force, is gone, or `limit` is over. Gives the nodes

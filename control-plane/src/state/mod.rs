@@ -7,6 +7,7 @@ mod draft;
 mod expiry;
 mod model;
 mod replicas;
+mod reports;
 mod seed;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub(crate) use command::{Command, Precondition, Refusal, Written};
 pub(crate) use expiry::expire_leases;
 pub(crate) use model::{Catalog, Model};
 pub(crate) use replicas::expire_orphans;
+pub(crate) use reports::{report_nodes, report_of};
 
 /// How long an instance outlives the stream its lease hung on: long enough for a node to reconnect, short
 /// enough for a killed one to be out of rotation within a second.
@@ -58,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) publisher: Publisher,
     /// Wakes the one who ends leases, because a deadline came closer.
     deadline_moved: Notify,
+    /// Wakes those who wait for nodes of other replicas.
+    reported: Notify,
 }
 
 impl State {
@@ -85,6 +89,7 @@ impl State {
             leases: Mutex::new(leases),
             replicas: Mutex::new(replicas),
             deadline_moved: Notify::new(),
+            reported: Notify::new(),
         });
         writer::start(receiver, Box::new(store), shared.clone());
         Ok(Self { writer: sender, shared })

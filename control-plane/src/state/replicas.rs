@@ -1,7 +1,7 @@
 //! Where several control planes share a store: whom the others hear from, what they have written, and how long an
 //! instance that nobody says to hear from is still believed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::draft::Draft;
 use super::model::Model;
 use super::{Command, Shared, State};
 use crate::registry::{Holder, InstanceKey, Registered};
-use crate::store::{ClaimNews, Claims, Commit, Contents, News, Record, ReplicaId};
+use crate::store::{ClaimNews, Claims, Commit, Contents, News, NodesReport, Record, ReplicaId};
 
 /// How long an instance is believed after its replica is gone: its node needs a moment to reach another one.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
@@ -32,6 +32,8 @@ pub(super) struct Replicas {
     elsewhere: HashMap<InstanceKey, Vec<Hearing>>,
     /// Instances nobody hears from, and until when they are believed.
     orphans: HashMap<InstanceKey, Instant>,
+    /// Those that are there, and what they said last of their nodes.
+    pub(super) others: BTreeMap<ReplicaId, Option<Arc<NodesReport>>>,
 }
 
 impl Replicas {
@@ -41,6 +43,11 @@ impl Replicas {
 
     pub(super) fn is_shared(&self) -> bool {
         self.claims.is_some()
+    }
+
+    /// Says how far the nodes of this replica have followed.
+    pub(super) fn report(&self, report: NodesReport) {
+        self.claims.iter().for_each(|claims| claims.report(report.clone()));
     }
 
     /// This replica hears from the instance now.
@@ -113,7 +120,22 @@ impl Replicas {
                 self.elsewhere.remove(&key);
                 vec![key]
             }
-            ClaimNews::Anew => std::mem::take(&mut self.elsewhere).into_keys().collect(),
+            ClaimNews::Replica { replica, is_there: true } => {
+                self.others.entry(replica).or_default();
+                Vec::new()
+            }
+            ClaimNews::Replica { replica, is_there: false } => {
+                self.others.remove(&replica);
+                Vec::new()
+            }
+            ClaimNews::Nodes { replica, report } => {
+                self.others.insert(replica, Some(report));
+                Vec::new()
+            }
+            ClaimNews::Anew => {
+                self.others.clear();
+                std::mem::take(&mut self.elsewhere).into_keys().collect()
+            }
         }
     }
 }
@@ -221,6 +243,7 @@ impl Shared {
                 }
             }
         }
+        self.reported.notify_waiters();
     }
 }
 

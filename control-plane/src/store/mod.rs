@@ -20,7 +20,7 @@ use crate::registry::{InstanceKey, Registered};
 
 pub(crate) use embedded::EmbeddedStore;
 pub(crate) use etcd::EtcdStore;
-pub(crate) use peers::{ClaimNews, Claims, ReplicaId, Wake};
+pub(crate) use peers::{ClaimNews, Claims, NodeReport, NodesReport, ReplicaId, Wake};
 
 /// A place that keeps commits.
 pub(crate) trait Store: Send {

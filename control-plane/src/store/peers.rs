@@ -1,10 +1,14 @@
-//! What processes that share a store tell each other beside its commits: which instances each of them hears from.
-//! Signs of life themselves are never told, so that they cost the shared store nothing.
+//! What processes that share a store tell each other beside its commits: which instances each of them hears from, and
+//! how far its nodes have followed. Signs of life themselves are never told, so that they cost the shared store nothing.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::Timestamp;
+use portreeve_config::Fault;
+use portreeve_config::wire::{NodeKind, Revision};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::registry::InstanceKey;
@@ -32,9 +36,35 @@ impl fmt::Debug for Wake {
     }
 }
 
-/// What another process says of the instances it hears from.
+/// What a process says of the nodes on its streams, as of one revision.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NodesReport {
+    /// What people call the process.
+    pub(crate) replica: String,
+    /// The newest revision that the process has published.
+    pub(crate) revision: Revision,
+    pub(crate) nodes: Vec<NodeReport>,
+}
+
+/// How far one node has followed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NodeReport {
+    pub(crate) node: String,
+    pub(crate) kind: NodeKind,
+    pub(crate) since: Timestamp,
+    pub(crate) acknowledged: Revision,
+    /// The last revision it refused, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<(Revision, Vec<Fault>)>,
+}
+
+/// What another process says of itself and of the instances it hears from.
 #[derive(Clone, Debug)]
 pub(crate) enum ClaimNews {
+    /// It is there; or no longer.
+    Replica { replica: ReplicaId, is_there: bool },
+    /// How far its nodes have followed.
+    Nodes { replica: ReplicaId, report: Arc<NodesReport> },
     /// It hears from this one, over the stream of this node if there is one.
     Held { replica: ReplicaId, key: InstanceKey, node: Option<Arc<str>> },
     /// It does not (any more); also when the process itself is gone.
@@ -43,11 +73,12 @@ pub(crate) enum ClaimNews {
     Anew,
 }
 
-/// What this process says of the instances it hears from.
+/// What this process says of its nodes and of the instances it hears from.
 #[derive(Clone, Debug)]
 pub(crate) enum Claim {
     Hold { key: InstanceKey, node: Option<Arc<str>> },
     LetGo { key: InstanceKey },
+    Nodes(NodesReport),
 }
 
 /// Says to the other processes whom this one hears from. What is said while the store is away is said later.
@@ -72,6 +103,11 @@ impl Claims {
 
     pub(crate) fn let_go(&self, key: InstanceKey) {
         let _ = self.said.send(Claim::LetGo { key });
+    }
+
+    /// Takes the place of what was said of this process's nodes before.
+    pub(crate) fn report(&self, report: NodesReport) {
+        let _ = self.said.send(Claim::Nodes(report));
     }
 
     /// Whether news have been complete for so long that what nobody says is known not to be so.

@@ -3,6 +3,7 @@
 
 #[path = "../support/etcd.rs"]
 mod etcd;
+mod followers;
 mod history;
 mod losses;
 mod nodes;

@@ -69,6 +69,12 @@ impl Etcd {
         }
     }
 
+    /// Its newest revision: how many times it was written to.
+    pub(crate) async fn revision(&self) -> u64 {
+        let header = self.ask("/v3/kv/range", json!({"key": "AA=="})).await["header"].clone();
+        header["revision"].as_str().unwrap().parse().unwrap()
+    }
+
     /// Forgets all of its history but the newest state of each key.
     pub(crate) async fn compact(&self) {
         let revision = self.ask("/v3/kv/range", json!({"key": "AA=="})).await["header"]["revision"].clone();

@@ -10,13 +10,14 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use portreeve_config::{EtcdConfig, EtcdTls, EtcdUser};
 use prost::Message;
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Request, Status, Streaming, client};
 use tonic_prost::ProstCodec;
 
-use super::messages::{AuthenticateRequest, AuthenticateResponse};
+use super::messages::{AuthenticateRequest, AuthenticateResponse, LeaseKeepAliveResponse, LeaseRequest};
 use crate::store::StoreError;
 
 /// How long making a connection may take, so that a dead member leaves time for the next one.
@@ -107,7 +108,7 @@ impl Client {
     pub(super) async fn converse<Q, A>(
         &self,
         path: &'static str,
-        questions: tokio::sync::mpsc::Receiver<Q>,
+        questions: mpsc::Receiver<Q>,
     ) -> Result<Streaming<A>, CallFault>
     where
         Q: Message + 'static,
@@ -123,6 +124,17 @@ impl Client {
         let answer = tokio::time::timeout(CALL_LIMIT, exchange).await;
         let answer = answer.unwrap_or_else(|_| Err(Status::unavailable("etcd did not answer in time")));
         answer.map(tonic::Response::into_inner).map_err(|status| self.fault(status))
+    }
+
+    /// Keeps a lease for as long as it is asked to: where to ask, and what etcd says each time.
+    pub(super) async fn keep_alive(
+        &self,
+        lease: i64,
+    ) -> Result<(mpsc::Sender<LeaseRequest>, Streaming<LeaseKeepAliveResponse>), CallFault> {
+        let (renew, questions) = mpsc::channel(1);
+        let _ = renew.send(LeaseRequest { id: lease }).await;
+        let answers = self.converse("/etcdserverpb.Lease/LeaseKeepAlive", questions).await?;
+        Ok((renew, answers))
     }
 
     async fn ready(&self) -> Result<client::Grpc<Channel>, Status> {

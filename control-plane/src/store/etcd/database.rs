@@ -13,7 +13,7 @@ use super::messages::{
 use super::pieces::{
     OPERATIONS, REQUEST_BYTES, batches, json, nested, packed, packed_if_large, size, unpacked,
 };
-use crate::store::{ClaimNews, Commit, Contents, Record, ReplicaId, StoreError, Versioned};
+use crate::store::{ClaimNews, Commit, Contents, NodesReport, Record, ReplicaId, StoreError, Versioned};
 
 /// Bytes of a change that may stand in the head itself.
 const HEAD_BYTES: usize = 400_000;
@@ -92,22 +92,32 @@ impl Database {
         for Versioned { revision, value } in records.into_values() {
             contents.add(revision, value);
         }
-        let claims = self.range(&self.keys.claims(), at).await?;
+        let mut claims = self.range(&self.keys.replicas(), at).await?;
+        claims.extend(self.range(&self.keys.nodes(""), at).await?);
+        claims.extend(self.range(&self.keys.claims(), at).await?);
         let claims = claims.iter().filter_map(|kv| self.claim(&kv.key, Some(&kv.value)));
         let claims = std::iter::once(ClaimNews::Anew).chain(claims).collect();
         Ok(Found { at, step: step.bare(), contents, claims })
     }
 
-    /// What a key says of a claim of another replica; without a value it is gone.
+    /// What a key says of another replica; without a value it is gone.
     pub(super) fn claim(&self, key: &[u8], value: Option<&[u8]>) -> Option<ClaimNews> {
-        let Some(Live::Claim(replica, key)) = self.keys.read_live(key) else { return None };
-        if replica == self.replica {
-            return None;
-        }
-        Some(match value {
-            Some(value) => ClaimNews::Held { replica, key, node: node(value) },
-            None => ClaimNews::Gone { replica, key },
-        })
+        let news = match self.keys.read_live(key)? {
+            Live::Claim(replica, _) | Live::Replica(replica) | Live::Nodes(replica)
+                if replica == self.replica =>
+            {
+                return None;
+            }
+            Live::Head => return None,
+            Live::Replica(replica) => ClaimNews::Replica { replica, is_there: value.is_some() },
+            // It goes together with the replica.
+            Live::Nodes(replica) => ClaimNews::Nodes { replica, report: Arc::new(report(value?)?) },
+            Live::Claim(replica, key) => match value {
+                Some(value) => ClaimNews::Held { replica, key, node: node(value) },
+                None => ClaimNews::Gone { replica, key },
+            },
+        };
+        Some(news)
     }
 
     /// What the change that `head` is did; `at` is when it was put in place.
@@ -264,4 +274,21 @@ pub(super) fn store_fault(fault: CallFault) -> StoreError {
         CallFault::Refused(problem) => StoreError::Refused(problem),
         other => StoreError::Away(other.to_string()),
     }
+}
+
+/// What another replica says of its nodes; nothing where it says so in a way that this one does not know.
+pub(super) fn report(value: &[u8]) -> Option<NodesReport> {
+    let text = unpacked(value.to_vec()).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// What this replica says of its nodes, in the size that etcd takes: those that have followed may be left out.
+pub(super) fn reported(mut report: NodesReport) -> Result<Vec<u8>, StoreError> {
+    let whole = packed_if_large(json(&report)?);
+    if !matches!(whole, Err(StoreError::TooLarge(_))) {
+        return whole;
+    }
+    let revision = report.revision;
+    report.nodes.retain(|node| node.acknowledged < revision);
+    packed_if_large(json(&report)?)
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tonic::Streaming;
 
-use super::client::{CallFault, Client};
-use super::database::{Database, Step};
+use super::client::CallFault;
+use super::database::{Database, Step, reported};
 use super::inbox::Inbox;
 use super::layout::{Head, Live};
 use super::messages::{
@@ -70,6 +70,8 @@ pub(super) struct Follower {
     held: HashMap<InstanceKey, Option<Arc<str>>>,
     /// What etcd has not been told yet.
     untold: BTreeSet<InstanceKey>,
+    /// How far the nodes of this process have followed, and whether etcd was told.
+    report: Option<(Vec<u8>, bool)>,
 }
 
 /// The two conversations with etcd.
@@ -86,7 +88,7 @@ struct Lines {
 impl Follower {
     pub(super) fn new(database: Database, inbox: Arc<Inbox>, from: watch::Receiver<i64>) -> Self {
         let (held, untold) = (HashMap::new(), BTreeSet::new());
-        Self { database, inbox, from, next: 0, lease: None, held, untold }
+        Self { database, inbox, from, next: 0, lease: None, held, untold, report: None }
     }
 
     /// Follows until the other end of `alive` is dropped.
@@ -234,10 +236,11 @@ impl Follower {
                     client.call("/etcdserverpb.Lease/LeaseGrant", grant).await?;
                 // What was said under another lease has gone with it.
                 self.untold.extend(self.held.keys().cloned());
+                self.report.iter_mut().for_each(|(_, is_told)| *is_told = false);
                 *self.lease.insert(granted.id)
             }
         };
-        let (renew, alive) = keep_alive(&client, lease).await?;
+        let (renew, alive) = client.keep_alive(lease).await?;
         let create = WatchCreateRequest {
             key: keys.live().into(),
             range_end: end_of(&keys.live()),
@@ -275,14 +278,15 @@ impl Follower {
                         return Some(End::Lost);
                     }
                 },
-                Some(Live::Claim(..)) => {
-                    claims.extend(self.database.claim(&kv.key, (!is_gone).then_some(kv.value.as_slice())));
+                Some(live) => {
+                    let news = self.database.claim(&kv.key, (!is_gone).then_some(kv.value.as_slice()));
+                    if let (Live::Replica(replica), Some(_)) = (live, &news) {
+                        let what = if is_gone { "a replica is gone" } else { "another replica is there" };
+                        tracing::info!(replica = &*replica, what);
+                    }
+                    claims.extend(news);
                 }
-                Some(Live::Replica(replica)) if replica != self.database.replica => {
-                    let what = if is_gone { "a replica is gone" } else { "another replica is there" };
-                    tracing::info!(replica = &*replica, what);
-                }
-                _ => {}
+                None => {}
             }
         }
         if !steps.is_empty() || !claims.is_empty() {
@@ -303,6 +307,13 @@ impl Follower {
                 let is_news = self.held.remove(&key).is_some();
                 (key, is_news)
             }
+            Claim::Nodes(report) => {
+                match reported(report) {
+                    Ok(report) => self.report = Some((report, false)),
+                    Err(fault) => tracing::warn!(%fault, "other replicas are not told of this one's nodes"),
+                }
+                return;
+            }
         };
         if is_news {
             self.untold.insert(key);
@@ -312,6 +323,12 @@ impl Follower {
     /// Tells etcd whom this process hears from, as far as that is news.
     async fn tell(&mut self) -> Result<(), CallFault> {
         let Some(lease) = self.lease else { return Ok(()) };
+        if let Some((report, is_told @ false)) = &mut self.report {
+            let key = self.database.keys.nodes(&self.database.replica).into();
+            let put = PutRequest { key, value: report.clone(), lease };
+            let _: PutResponse = self.database.client.call("/etcdserverpb.KV/Put", put).await?;
+            *is_told = true;
+        }
         while !self.untold.is_empty() {
             let keys: Vec<InstanceKey> = self.untold.iter().take(TOGETHER).cloned().collect();
             let operation = |key: &InstanceKey| {
@@ -328,14 +345,4 @@ impl Follower {
         }
         Ok(())
     }
-}
-
-async fn keep_alive(
-    client: &Client,
-    lease: i64,
-) -> Result<(mpsc::Sender<LeaseRequest>, Streaming<LeaseKeepAliveResponse>), CallFault> {
-    let (renew, questions) = mpsc::channel(1);
-    let _ = renew.send(LeaseRequest { id: lease }).await;
-    let answers = client.converse("/etcdserverpb.Lease/LeaseKeepAlive", questions).await?;
-    Ok((renew, answers))
 }

@@ -41,6 +41,7 @@ pub(super) struct Keys {
 pub(super) enum Live {
     Head,
     Replica(ReplicaId),
+    Nodes(ReplicaId),
     Claim(ReplicaId, InstanceKey),
 }
 
@@ -83,6 +84,14 @@ impl Keys {
 
     pub(super) fn replica(&self, replica: &str) -> String {
         format!("{}live/replicas/{replica}", self.prefix)
+    }
+
+    pub(super) fn replicas(&self) -> String {
+        format!("{}live/replicas/", self.prefix)
+    }
+
+    pub(super) fn nodes(&self, replica: &str) -> String {
+        format!("{}live/nodes/{replica}", self.prefix)
     }
 
     pub(super) fn claims(&self) -> String {
@@ -129,6 +138,7 @@ impl Keys {
         let live = match (names.next()?, names.next(), names.next(), names.next()) {
             ("head", None, ..) => Live::Head,
             ("replicas", Some(replica), None, _) => Live::Replica(replica.into()),
+            ("nodes", Some(replica), None, _) => Live::Nodes(replica.into()),
             ("claims", Some(replica), Some(service), Some(id)) => {
                 Live::Claim(replica.into(), InstanceKey::new(unescaped(service)?, unescaped(id)?))
             }
@@ -210,6 +220,7 @@ mod tests {
         }
         assert_eq!(keys.read_live(b"/portreeve/live/head"), Some(Live::Head));
         assert_eq!(keys.read_live(b"/portreeve/live/replicas/r1"), Some(Live::Replica("r1".into())));
+        assert_eq!(keys.read_live(keys.nodes("r1").as_bytes()), Some(Live::Nodes("r1".into())));
         for foreign in [&b"/other/live/head"[..], b"/portreeve/live/head/x", b"/portreeve/live/\xff", b""] {
             assert_eq!(keys.read_live(foreign), None);
         }
