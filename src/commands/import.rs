@@ -18,7 +18,7 @@ Example:
   portreeve check gateway.yaml
 
 A route that would take more requests than its original is left out: it stands in the file as a comment, and in the
-report with its line.";
+report with its line. Where later routes would get its requests, a guard refuses them until you write the route.";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

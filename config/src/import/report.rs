@@ -13,6 +13,10 @@ pub struct Report {
     pub imported: usize,
     /// Routes that were left out.
     pub left_out: usize,
+    /// Those of them that nothing but an earlier route that is left out keeps out.
+    pub behind_gaps: usize,
+    /// Those of them whose requests end at a route without a service, so that later routes can stay.
+    pub guarded: usize,
     /// Each thing, in the order of the file.
     pub entries: Vec<Entry>,
 }
@@ -64,6 +68,22 @@ impl fmt::Display for Report {
             }
         }
         let (imported, left_out) = (self.imported, self.left_out);
-        writeln!(out, "{}: {imported} routes imported, {left_out} left out", self.file)
+        writeln!(out, "{}: {imported} routes imported, {left_out} left out", self.file)?;
+        if self.guarded > 0 {
+            writeln!(
+                out,
+                "{}: {} of them are closed: their requests are refused (502, 503) until you write the route in the place of its guard",
+                self.file, self.guarded
+            )?;
+        }
+        if self.behind_gaps > 0 {
+            writeln!(
+                out,
+                "{}: {} of them only come behind others that are left out: write those first, or import again \
+                 `--with-gaps` if later routes may have their requests",
+                self.file, self.behind_gaps
+            )?;
+        }
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //! `NAME.report`. `UPDATE_GOLDEN=1 cargo test -p portreeve-config --test import` writes them anew; read what it wrote.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod gaps;
 mod single;
 
 use std::path::Path;

@@ -7,6 +7,7 @@ mod order;
 mod outcome;
 mod pattern;
 mod predicates;
+mod reach;
 mod rewriting;
 mod services;
 mod settings;
@@ -95,9 +96,11 @@ fn translated(source: &Source<'_>, prefix: &str, reading: Reading, services: &mu
         outcome.line = source.line(&definition.span);
         outcomes.push(outcome);
     }
+    // The check wants a name; guards come later, and then all are named apart.
     together::name_apart(&mut outcomes);
-    together::keep_order(&mut outcomes, translation.reading.choices.with_gaps);
     together::leave_faulty_out(&mut outcomes);
+    together::keep_order(&mut outcomes, translation.reading.choices.with_gaps);
+    together::name_apart(&mut outcomes);
     outcomes
 }
 
@@ -112,12 +115,17 @@ fn written(source: &Source<'_>, outcomes: &[Outcome], services: &Services, repor
     if live().any(|outcome| outcome.is_balanced) {
         head["control_plane"] = json!({"url": "http://127.0.0.1:7070"});
     }
-    let used: Value = services.written(live().map(|outcome| outcome.service.as_str()));
+    let mut used: Value = services.written(live().map(|outcome| outcome.service.as_str()));
+    if outcomes.iter().any(|outcome| !outcome.guards.is_empty()) {
+        let (name, address) = together::NOWHERE;
+        used[name] = json!({"endpoints": [address]});
+    }
     if used.as_object().is_some_and(|used| !used.is_empty()) {
         head["services"] = used;
     }
     write::fields(&head, 0, &mut out);
-    let (is_empty, mut routes) = (!live().any(|outcome| !outcome.routes.is_empty()), String::new());
+    let is_empty = outcomes.iter().all(|outcome| outcome.standing().is_empty());
+    let mut routes = String::new();
     for outcome in outcomes {
         outcome.write(&mut routes);
         outcome.tell(source, report);

@@ -1,6 +1,8 @@
 //! Order: there the first route that fits takes a request, here the most specific one. Routes whose requests would go
 //! elsewhere by that are found here.
 
+use serde_json::{Map, Value, json};
+
 use super::pattern::Pattern;
 use super::predicates::Conditions;
 
@@ -15,6 +17,19 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Host, path and methods, as a route's `match` says them.
+    pub(super) fn written(&self) -> Map<String, Value> {
+        let mut matches = Map::new();
+        if let Some(host) = &self.host {
+            matches.insert("host".to_owned(), json!(host));
+        }
+        matches.insert("path".to_owned(), json!(self.pattern.written()));
+        if !self.conditions.methods.is_empty() {
+            matches.insert("methods".to_owned(), json!(self.conditions.methods));
+        }
+        matches
+    }
+
     /// Whether both can fit one request. Fields and parameters do not tell routes apart: a request may have several values
     /// of one.
     pub(super) fn meets(&self, other: &Self) -> bool {

@@ -18,9 +18,15 @@ pub(super) struct Outcome {
     pub(super) is_balanced: bool,
     /// As they are written, and where each stands among the others.
     pub(super) routes: Vec<(Value, Place)>,
+    /// What it takes there at most.
+    pub(super) reach: Vec<Place>,
+    /// What stands in its place while it is left out, so that later routes can stay: its requests end there.
+    pub(super) guards: Vec<(Value, Place)>,
     /// Why it is left out; empty for one that is not.
     pub(super) refusals: Vec<Said>,
     pub(super) notes: Vec<Said>,
+    /// Nothing but a gap before it keeps it out.
+    pub(super) is_behind_a_gap: bool,
     pub(super) span: Range<usize>,
 }
 
@@ -67,21 +73,38 @@ impl Outcome {
         }
     }
 
+    /// Whether some request fits this route and the gap that another leaves.
+    pub(super) fn meets_gap(&self, other: &Outcome) -> bool {
+        self.routes.iter().any(|own| other.reach.iter().any(|gap| own.1.meets(gap)))
+    }
+
+    /// The routes that stand for it in the file.
+    pub(super) fn standing(&self) -> &[(Value, Place)] {
+        if self.is_left_out() { &self.guards } else { &self.routes }
+    }
+
+    /// As [`Outcome::standing`], to be changed.
+    pub(super) fn standing_mut(&mut self) -> &mut [(Value, Place)] {
+        if self.is_left_out() { &mut self.guards } else { &mut self.routes }
+    }
+
     /// Why this route would take requests of one that comes before it there.
     pub(super) fn takes_from(&self, other: &Outcome) -> Option<Refused> {
         let is_gone = other.is_left_out();
-        let takes = |own: &Place, others: &Place| own.meets(others) && (is_gone || own.comes_before(others));
-        let mut pairs =
-            self.routes.iter().flat_map(|own| other.routes.iter().map(move |others| (own, others)));
-        let same = |own: &Value, others: &Value| {
-            let without = |route: &Value| {
-                let mut route = route.clone();
-                let _ = route.as_object_mut().map(|fields| (fields.remove("name"), fields.remove("match")));
-                route
+        if is_gone {
+            let is_guarded = !other.guards.is_empty();
+            let takes = |own: &Place, gap: &Place| {
+                own.meets(gap) && (!is_guarded || own.comes_before(gap) || own.is_beside(gap))
             };
-            !is_gone && without(own) == without(others)
-        };
-        pairs.find(|(own, others)| takes(&own.1, &others.1) && !same(&own.0, &others.0))?;
+            self.routes.iter().find(|own| other.reach.iter().any(|gap| takes(&own.1, gap)))?;
+        } else {
+            let mut pairs =
+                self.routes.iter().flat_map(|own| other.routes.iter().map(move |others| (own, others)));
+            let takes = |own: &Place, others: &Place| own.meets(others) && own.comes_before(others);
+            pairs.find(|(own, others)| {
+                takes(&own.1, &others.1) && !is_same_but_for_its_match(&own.0, &others.0)
+            })?;
+        }
         let id = &other.id;
         Some(match is_gone {
             true => (
@@ -113,6 +136,14 @@ impl Outcome {
         }
         text.lines()
             .for_each(|line| out.push_str(&format!("  # {}\n", line.strip_prefix("  ").unwrap_or(line))));
+        if !self.guards.is_empty() {
+            out.push_str(
+                "  # Until it is written: its requests end here, so that no later route gets them.\n",
+            );
+        }
+        for (guard, _) in &self.guards {
+            write::item(guard, 2, out);
+        }
     }
 
     /// Tells the report of it.
@@ -120,11 +151,24 @@ impl Outcome {
         let of = format!("route `{}`", self.id.replace(char::is_control, " "));
         let said = if self.is_left_out() { &self.refusals } else { &self.notes };
         match self.is_left_out() {
-            true => report.left_out += 1,
+            true => {
+                report.left_out += 1;
+                report.behind_gaps += usize::from(self.is_behind_a_gap);
+                report.guarded += usize::from(!self.guards.is_empty());
+            }
             false => report.imported += 1,
         }
         for Said { effect, what, instead, span } in said {
             report.note(source.line(span), &of, *effect, what, instead);
         }
     }
+}
+
+fn is_same_but_for_its_match(one: &Value, other: &Value) -> bool {
+    let without = |route: &Value| {
+        let mut route = route.clone();
+        let _ = route.as_object_mut().map(|fields| (fields.remove("name"), fields.remove("match")));
+        route
+    };
+    without(one) == without(other)
 }

@@ -48,6 +48,28 @@ impl Pattern {
         Ok(pattern)
     }
 
+    /// A pattern that takes all that `written` does, and perhaps more: what has no equivalent in a segment is any one, and
+    /// what can take several is all that follows.
+    pub(super) fn around(written: &str) -> Self {
+        if let Ok(exact) = Self::parse(written) {
+            return exact;
+        }
+        let mut pattern = Self { segments: Vec::new(), rest: None };
+        let text = written.strip_prefix('/').unwrap_or(written);
+        for (index, segment) in text.split('/').enumerate() {
+            let is_balanced = segment.matches('{').count() == segment.matches('}').count();
+            if is_plain_segment(segment) {
+                pattern.segments.push(Segment::Literal(segment.to_owned()));
+            } else if segment.is_empty() || segment.contains("**") || segment.contains("{*") || !is_balanced {
+                pattern.rest = Some(String::new());
+                break;
+            } else {
+                pattern.segments.push(Segment::Any(format!("segment{}", index + 1)));
+            }
+        }
+        pattern
+    }
+
     /// Everything.
     pub(super) fn everything() -> Self {
         Self { segments: Vec::new(), rest: Some(String::new()) }

@@ -187,7 +187,7 @@ fn twice(what: &str) -> Refused {
 }
 
 /// An Ant pattern on labels.
-fn hosts(pattern: &str) -> Result<Vec<String>, Refused> {
+pub(super) fn hosts(pattern: &str) -> Result<Vec<String>, Refused> {
     let lower = pattern.to_ascii_lowercase();
     let refused = |what: &str, instead: &str| Err((format!("`Host={pattern}`: {what}"), instead.to_owned()));
     if lower.contains(':') {
@@ -216,7 +216,7 @@ fn hosts(pattern: &str) -> Result<Vec<String>, Refused> {
 }
 
 /// A zoned date of ISO 8601, its zone's name left out, or milliseconds since 1970.
-fn instant(text: &str) -> Option<SystemTime> {
+pub(super) fn instant(text: &str) -> Option<SystemTime> {
     if let Ok(millis) = text.parse::<u64>() {
         return SystemTime::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(millis));
     }

@@ -8,6 +8,7 @@ use super::order::Place;
 use super::outcome::{Outcome, Said};
 use super::pattern::Pattern;
 use super::predicates::{Conditions, Reading, Refused};
+use super::reach::reach;
 use super::rewriting::Rewriting;
 use super::services::Services;
 use crate::import::Effect;
@@ -30,7 +31,8 @@ impl Translation<'_> {
             .clone()
             .filter(|id| !id.is_empty())
             .unwrap_or_else(|| format!("route-{}", number + 1));
-        let mut outcome = Outcome { id, span: definition.span.clone(), ..Outcome::default() };
+        let reach = reach(definition, number, self.reading.choices.now);
+        let mut outcome = Outcome { id, span: definition.span.clone(), reach, ..Outcome::default() };
         let refuse = |outcome: &mut Outcome, refused: Refused| {
             outcome.refusals.push(Said::refusal(refused, &definition.span));
         };
@@ -213,14 +215,7 @@ fn assembled(
     service: &str,
     body: &Map<String, Value>,
 ) -> Value {
-    let mut matches = Map::new();
-    if let Some(host) = &place.host {
-        matches.insert("host".to_owned(), json!(host));
-    }
-    matches.insert("path".to_owned(), json!(place.pattern.written()));
-    if !place.conditions.methods.is_empty() {
-        matches.insert("methods".to_owned(), json!(place.conditions.methods));
-    }
+    let mut matches = place.written();
     for (section, wanted) in [("headers", headers), ("query", query)] {
         let one = |(name, value): &(&str, Option<&str>)| {
             let value = value.map_or_else(|| json!({"present": true}), |value| json!(value));
