@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
-use portreeve_config::{AuthConfig, Document, DuplicateSlashes, Propagation, ProxyVersion};
+use portreeve_config::{AuthConfig, Document, DuplicateSlashes, Propagation, ProxyVersion, import};
 use portreeve_proxy::client::FetchError;
 use portreeve_proxy::policy::auth::{Authenticator, KeyFetch, KeySources};
 use portreeve_proxy::policy::path;
@@ -25,6 +25,7 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     ("token", token),
     ("trace", trace),
     ("proxy_protocol", proxy_protocol),
+    ("spring_import", spring_import),
 ];
 
 /// Lines: a request's target, then header fields. What is taken has one reading, and reading it again changes nothing.
@@ -186,5 +187,17 @@ pub(crate) fn proxy_protocol(bytes: &[u8]) {
         let plain = |address: std::net::SocketAddr| (address.ip().to_canonical(), address.port());
         assert_eq!((plain(from), plain(to)), (plain(source), plain(destination)));
         assert_eq!(length, written.len());
+    }
+}
+
+/// An `application.yml` of Spring Cloud Gateway: what is made of it is a file that passes every check.
+pub(crate) fn spring_import(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for with_gaps in [false, true] {
+        let choices = import::Choices { now: std::time::UNIX_EPOCH, with_gaps };
+        let Ok(imported) = import::spring("application.yml", text, choices) else { return };
+        if let Err(fault) = portreeve_config::load_document("imported.yaml", &imported.yaml) {
+            panic!("{}\n{}", fault.render(false), imported.yaml);
+        }
     }
 }

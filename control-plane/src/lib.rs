@@ -8,6 +8,9 @@ mod api;
 mod backup;
 mod configuration;
 mod console;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod history;
 mod publisher;
 mod redaction;

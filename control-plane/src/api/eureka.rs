@@ -3,6 +3,8 @@
 
 mod answer;
 mod documents;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod operations;
 mod path;
 mod registration;

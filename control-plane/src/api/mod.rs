@@ -45,6 +45,12 @@ use crate::traces::TraceStore;
 
 use problem::Problem;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing {
+    pub use super::config_server::fuzzing::config_path;
+    pub use super::eureka::fuzzing::{eureka_json, eureka_xml};
+}
+
 pub(crate) use basic::Users;
 pub(crate) use eureka::router as eureka;
 

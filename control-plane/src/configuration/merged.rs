@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::placeholder::resolve;
-use super::property::{PropertySource, text};
+use super::placeholder::{Patience, resolve_within};
+use super::property::{Property, PropertySource, text};
 
 /// Key that chose documents and is of no use to anyone else.
 const CHOOSER: &str = "spring.profiles";
@@ -15,17 +15,12 @@ const CHOOSER: &str = "spring.profiles";
 pub(crate) fn merged(sources: &[PropertySource]) -> Map<String, Value> {
     let (mut plain, mut lists): (Map<String, Value>, Map<String, Value>) = Default::default();
     for source in sources.iter().rev() {
-        let mut replaced = HashSet::new();
-        for property in &source.properties {
-            let Some((list, _)) = property.key.split_once('[') else {
-                plain.insert(property.key.clone(), property.value.clone());
-                continue;
-            };
-            if replaced.insert(list) {
-                let begins = |key: &str| key.strip_prefix(list).is_some_and(|rest| rest.starts_with('['));
-                lists.retain(|key, _| !begins(key));
-            }
-            lists.insert(property.key.clone(), property.value.clone());
+        let replaced: HashSet<&str> =
+            source.properties.iter().filter_map(|property| list_of(&property.key)).collect();
+        lists.retain(|key, _| list_of(key).is_none_or(|list| !replaced.contains(list)));
+        for Property { key, value, .. } in &source.properties {
+            let those = if list_of(key).is_some() { &mut lists } else { &mut plain };
+            those.insert(key.clone(), value.clone());
         }
     }
     plain.remove(CHOOSER);
@@ -33,11 +28,17 @@ pub(crate) fn merged(sources: &[PropertySource]) -> Map<String, Value> {
     plain
 }
 
+/// The list that a key is an item of.
+fn list_of(key: &str) -> Option<&str> {
+    key.split_once('[').map(|(list, _)| list)
+}
+
 /// Replaces the placeholders of every text.
 pub(crate) fn resolved(flat: &Map<String, Value>) -> Map<String, Value> {
     let look_up = |key: &str| flat.get(key).map(text);
-    let resolve_value = |value: &Value| match value {
-        Value::String(text) => Value::String(resolve(text, &look_up)),
+    let mut patience = Patience::default();
+    let mut resolve_value = |value: &Value| match value {
+        Value::String(text) => Value::String(resolve_within(text, &look_up, &mut patience)),
         other => other.clone(),
     };
     flat.iter().map(|(key, value)| (key.clone(), resolve_value(value))).collect()
@@ -48,7 +49,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::configuration::property::Property;
 
     fn source(values: Value) -> PropertySource {
         let Value::Object(values) = values else { return source(json!({})) };
@@ -63,6 +63,17 @@ mod tests {
         let merged = Value::Object(merged(&[strong, weak]));
         assert_eq!(merged, json!({"a": 2, "b": 1, "l[0]": "x", "m[0].n": 1}));
         assert_eq!(merged.to_string(), r#"{"a":2,"b":1,"m[0].n":1,"l[0]":"x"}"#);
+    }
+
+    #[test]
+    fn many_lists_take_no_longer_than_many_items() {
+        let many = |value: i32| {
+            let items = (0..100_000).map(|number| (format!("l{number}[0]"), json!(value)));
+            source(Value::Object(items.collect()))
+        };
+        let began = std::time::Instant::now();
+        assert_eq!(merged(&[many(2), many(1)])["l7[0]"], 2);
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
     }
 
     #[test]

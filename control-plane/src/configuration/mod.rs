@@ -6,6 +6,8 @@ mod cipher;
 mod credentials;
 mod flatten;
 mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod git;
 mod live;
 mod merged;

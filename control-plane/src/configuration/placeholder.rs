@@ -3,22 +3,48 @@
 
 /// Placeholders inside each other; a circle ends here and stays as it is written.
 const DEPTH: usize = 24;
+/// Placeholders that are looked up for one value, and for all values of an answer: those inside each other multiply.
+const LOOK_UPS: usize = 10_000;
+const ALL_LOOK_UPS: usize = 500_000;
 /// What one value may grow to; a value that grows further stays as it is written.
 const BYTES: usize = 1024 * 1024;
 
 /// A text with its placeholders replaced. What is not found and has no default stays; `\${` becomes `${`.
 pub(crate) fn resolve(text: &str, look_up: &dyn Fn(&str) -> Option<String>) -> String {
+    resolve_within(text, look_up, &mut Patience::default())
+}
+
+/// How many placeholders may still be looked up; what comes after that stays as it is written.
+pub(super) struct Patience(usize);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(ALL_LOOK_UPS)
+    }
+}
+
+/// As [`resolve`], for one of several texts.
+pub(super) fn resolve_within(
+    text: &str,
+    look_up: &dyn Fn(&str) -> Option<String>,
+    patience: &mut Patience,
+) -> String {
     if !text.contains("${") {
         return text.to_owned();
     }
-    let mut resolver = Resolver { look_up, left: BYTES };
-    resolver.text(text, 0).unwrap_or_else(|| text.to_owned())
+    // A whole file of text has many placeholders of its own.
+    let look_ups = LOOK_UPS.max(text.len()).min(patience.0);
+    let mut resolver = Resolver { look_up, left: BYTES, look_ups };
+    let resolved = resolver.text(text, 0).unwrap_or_else(|| text.to_owned());
+    patience.0 -= look_ups - resolver.look_ups;
+    resolved
 }
 
 struct Resolver<'a> {
     look_up: &'a dyn Fn(&str) -> Option<String>,
     /// Bytes that may still be made.
     left: usize,
+    look_ups: usize,
 }
 
 impl Resolver<'_> {
@@ -56,6 +82,7 @@ impl Resolver<'_> {
 
     /// What stands for a placeholder; the inner `None` when there is nothing.
     fn placeholder(&mut self, inner: &str, depth: usize) -> Option<Option<String>> {
+        self.look_ups = self.look_ups.checked_sub(1)?;
         let key = self.text(inner, depth + 1)?;
         if let Some(value) = (self.look_up)(&key) {
             return self.text(&value, depth + 1).map(Some);
@@ -108,6 +135,22 @@ mod tests {
             };
             Some(value.to_owned())
         })
+    }
+
+    #[test]
+    fn placeholders_that_multiply_come_to_an_end() {
+        let four_times = |key: &str| match key.parse() {
+            Ok(0) => Some(String::new()),
+            Ok(level) => Some(format!("${{{0}}}", level - 1_u32).repeat(4)),
+            Err(_) => None,
+        };
+        assert_eq!(resolve("${3}", &four_times), "");
+        assert_eq!(resolve("${20}", &four_times), "${20}");
+        let (mut patience, began) = (Patience::default(), std::time::Instant::now());
+        for _ in 0..100_000 {
+            resolve_within("${20}", &four_times, &mut patience);
+        }
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -4,6 +4,8 @@
 mod client;
 mod database;
 mod follower;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod inbox;
 mod layout;
 mod messages;

@@ -6,6 +6,11 @@ mod embedded;
 mod etcd;
 mod peers;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing {
+    pub use super::etcd::fuzzing::etcd;
+}
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

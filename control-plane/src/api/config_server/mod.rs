@@ -3,6 +3,8 @@
 mod asked;
 mod encryption;
 mod environment;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod health;
 mod monitor;
 mod plain_text;

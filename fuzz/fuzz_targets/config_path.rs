@@ -1,0 +1,4 @@
+//! Feeds `config_path`, which says what must hold.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| portreeve_control_plane::fuzzing::config_path(bytes));

@@ -1,0 +1,4 @@
+//! Feeds `config_yaml`, which says what must hold.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| portreeve_control_plane::fuzzing::config_yaml(bytes));
