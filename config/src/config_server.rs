@@ -79,6 +79,10 @@ pub struct FolderSource {
 pub struct GitSource {
     /// A path of this machine, `file:///…`, `https://…`, `http://…`, `ssh://…` or `git@host:path`.
     pub uri: String,
+    /// Whose configuration it holds, as `application` or `application/profile` with `*` for any text; everyone's when
+    /// empty. Others are not answered from it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patterns: Vec<String>,
     /// The branch, tag or commit for requests without a label.
     #[serde(default = "default_label")]
     pub default_label: String,

@@ -28,6 +28,14 @@ pub(super) fn faults(git: &GitSource) -> Faults {
     if git.default_label.is_empty() {
         faults.push(Fault::new("default_label", "the label is empty").hint("such as `main`"));
     }
+    for (index, pattern) in git.patterns.iter().enumerate() {
+        let is_sound = pattern.split('/').all(|part| !part.is_empty()) && pattern.split('/').count() <= 2;
+        if !is_sound || pattern.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
+            let fault =
+                Fault::new(format!("patterns[{index}]"), "this is no application, nor one with a profile");
+            faults.push(fault.hint("such as `pay*`, `*/prod` or `pay/dev`"));
+        }
+    }
     faults.add("search_paths", search_paths(&git.search_paths));
     faults.add("credentials", credentials(git.credentials.as_ref()));
     faults.add("ca_file", git.ca_file.as_deref().and_then(process::folder));
@@ -67,6 +75,10 @@ fn ssh(config: &SshConfig) -> Faults {
 fn way(uri: &str) -> Result<Way, Fault> {
     if uri.is_empty() || uri.chars().any(char::is_control) {
         return Err(Fault::new("", "this names no repository").hint(FORMS));
+    }
+    if uri.contains(['{', '}']) {
+        let fault = Fault::new("", "there are no placeholders in the place of a repository");
+        return Err(fault.hint("write a source for each repository, with `patterns`, or use `search_paths`"));
     }
     if let Some(path) = uri.strip_prefix("file://") {
         let fault = || Fault::new("", "a file URL has an absolute path").hint("such as `file:///srv/config`");
@@ -156,11 +168,21 @@ mod tests {
             "git@host:-x",
             "git@ho st:x",
             "a\nb",
+            "https://host/{application}",
         ] {
             let fault = way(refused).expect_err(refused);
             assert!(fault.hint.is_some(), "{refused}");
             assert!(!fault.to_string().contains("u:p"), "a password is repeated");
         }
+    }
+
+    #[test]
+    fn patterns_name_applications_and_profiles() {
+        let mut git: GitSource =
+            serde_json::from_str(r#"{"uri": "x", "patterns": ["pay*", "*/prod", "a/b"]}"#).unwrap();
+        assert!(faults(&git).0.is_empty());
+        git.patterns = ["", "/", "a/", "/b", "a/b/c", "a b"].map(str::to_owned).to_vec();
+        assert_eq!(faults(&git).0.len(), 6);
     }
 
     #[test]

@@ -64,6 +64,7 @@ impl Folder {
         let shelf = Shelf {
             address: format!("file:{}/", name.trim_end_matches('/')).into(),
             search_paths: config.search_paths.iter().cloned().collect(),
+            patterns: Arc::default(),
             label_is_folder: true,
             tree: Arc::default(),
         };

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use gix::ObjectId;
 use portreeve_config::GitSource;
 
+use super::Query;
 use super::live::replace;
 use super::remote::{Remote, chain};
 use super::search::Shelf;
@@ -72,6 +73,7 @@ impl Repository {
         let shelf = Shelf {
             address: format!("{}/", config.uri.trim_end_matches('/')).into(),
             search_paths: config.search_paths.iter().cloned().collect(),
+            patterns: config.patterns.iter().cloned().collect(),
             label_is_folder: false,
             tree: Arc::default(),
         };
@@ -86,6 +88,11 @@ impl Repository {
             current: Mutex::default(),
             kept: Mutex::default(),
         }
+    }
+
+    /// Whether it holds the configuration of these applications.
+    pub(super) fn answers(&self, query: &Query) -> bool {
+        self.shelf.answers(query)
     }
 
     /// The files of the default label as they were read last.

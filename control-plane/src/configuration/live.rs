@@ -134,7 +134,7 @@ impl Configuration {
         let catalog = self.state.read(|model| model.catalog.clone());
         let mut sources = Vec::new();
         let mut versions = Vec::new();
-        for (stand, label) in self.stands(label).await? {
+        for (stand, label) in self.stands(query, label).await? {
             sources.extend(stand.sources(query, label.as_deref(), Manner::Strict, &catalog.layers)?);
             if let Stand::Shelf(shelf) = &stand {
                 versions.extend(shelf.tree.version.clone());
@@ -161,7 +161,7 @@ impl Configuration {
         label: Option<&str>,
         path: &str,
     ) -> Result<Arc<File>, ConfigurationFault> {
-        for (stand, label) in self.stands(label).await? {
+        for (stand, label) in self.stands(query, label).await? {
             if let Stand::Shelf(shelf) = stand
                 && let Some(file) = shelf.text(query, label.as_deref(), path)
             {
@@ -182,7 +182,11 @@ impl Configuration {
     }
 
     /// Every source for each label it was asked for, the strongest first.
-    async fn stands(&self, label: Option<&str>) -> Result<Vec<(Stand, Option<String>)>, ConfigurationFault> {
+    async fn stands(
+        &self,
+        query: &Query,
+        label: Option<&str>,
+    ) -> Result<Vec<(Stand, Option<String>)>, ConfigurationFault> {
         let labels: Vec<Option<&str>> = match label {
             None => vec![None],
             Some(labels) => labels.split(',').rev().map(Some).collect(),
@@ -196,6 +200,8 @@ impl Configuration {
                     let each = |label: &Option<&str>| (Stand::Shelf(shelf.clone()), label.map(str::to_owned));
                     stands.extend(labels.iter().map(each));
                 }
+                // Who is not answered from it may ask for labels that it does not have.
+                Source::Git(repository) if !repository.answers(query) => {}
                 Source::Git(repository) => {
                     for label in &labels {
                         let (repository, label) = (repository.clone(), label.map(str::to_owned));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Query;
 use super::activation::applies;
 use super::property::{Document, ParseFault, PropertySource};
-use super::tree::{FORMATS, File, Tree};
+use super::tree::{FORMATS, File, Tree, is_like};
 
 /// The name whose files are everyone's.
 pub(super) const EVERYONE: &str = "application";
@@ -18,6 +18,8 @@ pub(crate) struct Shelf {
     /// What stands in front of a file's path in its name: `file:/srv/config/`, `https://git.local/cfg.git/`.
     pub(super) address: Arc<str>,
     pub(super) search_paths: Arc<[String]>,
+    /// Whom it answers: `application`, `application/profile`; everyone where there are none.
+    pub(super) patterns: Arc<[String]>,
     /// Whether a label names a folder.
     pub(super) label_is_folder: bool,
     pub(super) tree: Arc<Tree>,
@@ -48,6 +50,9 @@ impl Shelf {
         label: Option<&str>,
         manner: Manner,
     ) -> Result<Vec<PropertySource>, FileFault> {
+        if !self.answers(query) {
+            return Ok(Vec::new());
+        }
         let folders = self.folders(query, label);
         let names = query.names_with_everyone();
         let mut profiles = self.included(query, &folders, &names, manner)?;
@@ -65,6 +70,16 @@ impl Shelf {
             }
         }
         Ok(sources)
+    }
+
+    /// Whether one of the applications, with one of the profiles, is among those it is for.
+    pub(super) fn answers(&self, query: &Query) -> bool {
+        let fits = |pattern: &String| {
+            let (name, profile) = pattern.split_once('/').unwrap_or((pattern, "*"));
+            query.names.iter().any(|text| is_like(text, name))
+                && query.profiles.iter().any(|text| is_like(text, profile))
+        };
+        self.patterns.is_empty() || self.patterns.iter().any(fits)
     }
 
     /// The first file of this name in the folders of a query; a profile's variant (`name-profile.ext`) before it.
@@ -200,6 +215,7 @@ mod tests {
             address: "r/".into(),
             search_paths: search_paths.iter().map(|path| (*path).to_owned()).collect(),
             label_is_folder: true,
+            patterns: Arc::default(),
             tree: Arc::new(Tree::new(files.iter().map(file), None)),
         };
         let sources = shelf.sources(query, label, Manner::Strict).unwrap();
@@ -242,6 +258,25 @@ mod tests {
         let found = names(&files, &[], &Query::of("other,pay", "dev"), None);
         assert_eq!(found[..2], ["r/pay-dev.yml", "r/application-dev.yml"]);
         assert!(names(&files, &["{application}/x"], &Query::of("s", "dev"), None).len() == 2);
+    }
+
+    #[test]
+    fn patterns_say_whom_a_source_answers() {
+        let answers = |patterns: &[&str], names: &str, profiles: &str| {
+            let patterns = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+            let shelf = Shelf {
+                address: "r/".into(),
+                search_paths: Arc::default(),
+                patterns,
+                label_is_folder: false,
+                tree: Arc::default(),
+            };
+            shelf.answers(&Query::of(names, profiles))
+        };
+        assert!(answers(&[], "pay", "dev"));
+        assert!(answers(&["pay*"], "pay-core", "dev") && answers(&["x", "*/prod"], "pay", "dev,prod"));
+        assert!(answers(&["pay/*"], "other,pay", "default"));
+        assert!(!answers(&["pay"], "pay-core", "dev") && !answers(&["pay/prod"], "pay", "dev"));
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(super) fn repository(folder: &Path, branch: &str) -> PathBuf {
 pub(super) fn source(uri: &str) -> ConfigSource {
     ConfigSource::Git(Box::new(GitSource {
         uri: uri.to_owned(),
+        patterns: Vec::new(),
         default_label: "main".to_owned(),
         try_master_branch: true,
         search_paths: vec!["{application}".to_owned()],
@@ -165,5 +166,37 @@ async fn hidden_files_and_links_of_a_repository_are_not_served() {
     {
         let answer = server.get(path).await;
         assert!(answer.status >= 400 && !answer.text.contains("secret\n"), "{path}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_repository_of_some_applications_answers_only_those() {
+    let server = Server::with(|config, folder| {
+        let everyone = repository(folder, "main");
+        commit(&everyone, "application.yml", "a: 1");
+        git(&everyone, &["tag", "v1"]);
+        let own = folder.join("own");
+        std::fs::create_dir(&own).unwrap();
+        let own = repository(&own, "main");
+        commit(&own, "application.yml", "a: 2");
+        let ConfigSource::Git(mut first) = source(&own.display().to_string()) else { unreachable!() };
+        first.patterns = vec!["pay*".to_owned(), "*/secret".to_owned()];
+        config.sources = vec![ConfigSource::Git(first), source(&everyone.display().to_string())];
+    });
+    let server = server.await;
+    for (path, expected) in [
+        ("/pay/default", "2"),
+        ("/pay-core/dev", "2"),
+        ("/orders/dev,secret", "2"),
+        ("/orders/default", "1"),
+        // The label is of the one that answers.
+        ("/orders/default/v1", "1"),
+    ] {
+        assert_eq!(value(&server, path).await, expected, "{path}");
+    }
+    assert_eq!(server.get("/pay/default/v1").await.status, 404);
+    for (application, expected) in [("pay", "2"), ("orders", "1")] {
+        let mut sidecar = server.plane.sidecar(application, application, "default").await;
+        assert_eq!(sidecar.snapshot().await.config["a"], expected);
     }
 }
