@@ -21,15 +21,15 @@ use criterion::{Criterion, Throughput};
 use http::{HeaderMap, Method, Request, Response, request};
 use serde_json::json;
 
-use portreeve::config::{DuplicateSlashes, Networks, Propagation, RouteConfig};
+use portreeve::config::{Propagation, RouteConfig};
 use portreeve::proxy::client::FetchError;
 use portreeve::proxy::metrics::{PlaneStats, RouteStats};
 use portreeve::proxy::pipeline::{self, Admission, Exchange, Verdict};
-use portreeve::proxy::plane::{Pinned, Plane};
+use portreeve::proxy::plane::{Pinned, Plane, Settings};
 use portreeve::proxy::policy::auth::{Authenticator, KeyFetch, KeySources};
 use portreeve::proxy::policy::balance::EndpointSpec;
 use portreeve::proxy::policy::cache::ResponseCache;
-use portreeve::proxy::policy::headers::{Forwarding, Peer, Via};
+use portreeve::proxy::policy::headers::{Forwarding, Peer};
 use portreeve::proxy::policy::routing::{self, Entry, Match, RequestView, Router};
 use portreeve::proxy::policy::trace::{Sampler, TraceContext};
 use portreeve::proxy::snapshot::Snapshot;
@@ -194,15 +194,7 @@ fn pinned(auth: &Arc<Authenticator>) -> Arc<Pinned> {
     let stats = Arc::new(PlaneStats::default());
     let plane = Plane {
         role: "gateway",
-        name: "gateway".into(),
-        realm: "portreeve".to_owned(),
         forwarding: Forwarding::Replace,
-        trusted_proxies: Networks::default(),
-        duplicate_slashes: DuplicateSlashes::Refuse,
-        via: Via::new("gateway"),
-        sampler: Sampler::new(0.0),
-        propagation: Propagation::W3c,
-        spans: None,
         cache: ResponseCache::new(64 << 20),
         stats,
         unrouted: Arc::new(RouteStats::new(1)),
@@ -216,9 +208,11 @@ fn pinned(auth: &Arc<Authenticator>) -> Arc<Pinned> {
     ];
     let endpoints =
         [1, 2].map(|port| EndpointSpec::plain((Ipv4Addr::LOCALHOST, port).into(), port.to_string()));
-    let snapshot = Snapshot::empty(1).with_routes(&routes.map(route), Some(Arc::clone(auth)));
+    let settings = Settings { realm: "portreeve".to_owned(), ..Settings::named("gateway") };
+    let snapshot = Snapshot::empty(1).with_settings(Arc::new(settings));
+    let snapshot = snapshot.with_routes(&routes.map(route), Some(Arc::clone(auth)));
     let snapshot = snapshot.expect("sound routes").with_endpoints([("shop".to_owned(), endpoints.into())]);
-    Arc::new(Pinned { plane: Arc::new(plane), snapshot: Arc::new(snapshot), worker: 0 })
+    Arc::new(Pinned::new(Arc::new(plane), Arc::new(snapshot), 0))
 }
 
 fn route(written: serde_json::Value) -> RouteConfig {

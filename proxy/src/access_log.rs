@@ -94,7 +94,7 @@ impl AccessLog {
             Destination::Stdout => Box::new(io::stdout()),
             Destination::File(path) => Box::new(append_to(path)?),
         };
-        let buffers: Arc<[Mutex<Vec<u8>>]> = (0..workers).map(|_| Mutex::default()).collect();
+        let buffers: Arc<[Mutex<Vec<u8>>]> = (0..workers.max(1)).map(|_| Mutex::default()).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let (done, finished) = mpsc::channel();
         let writer = {
@@ -110,7 +110,11 @@ impl AccessLog {
 
     /// Takes one line from a worker.
     pub fn write(&self, worker: usize, line: &Line<'_>) {
-        let Some(buffer) = self.buffers.get(worker) else { return };
+        // Workers that came later share.
+        let Some(buffer) = self.buffers.get(worker).or_else(|| self.buffers.get(worker % self.buffers.len()))
+        else {
+            return;
+        };
         let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
         if buffer.len() >= BUFFER {
             PlaneStats::count(&self.stats.log_dropped);

@@ -4,6 +4,7 @@
 mod changes;
 mod fault;
 mod handover;
+mod settings;
 mod shown;
 
 use std::net::SocketAddr;
@@ -13,14 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portreeve_config::wire::NodeKind;
-use portreeve_config::{
-    AccessLog as Destination, ControlPlaneLink, Fault, Faults, GatewayConfig, Networks, TracingConfig,
-};
+use portreeve_config::{AccessLog as Destination, Fault, Faults, GatewayConfig};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use fault::StartError;
+pub(crate) use settings::settings_of;
+pub use settings::{span_endpoint, span_sink};
 pub use shown::exposition;
 
 use crate::access_log::AccessLog;
@@ -32,14 +33,13 @@ use crate::metrics::{PlaneStats, RouteStats};
 use crate::plane::Plane;
 use crate::policy::auth::KeySources;
 use crate::policy::cache::ResponseCache;
-use crate::policy::headers::{Forwarding, Via};
-use crate::policy::trace::Sampler;
+use crate::policy::headers::Forwarding;
 use crate::reload::{Live, Reloader, SavedState, Session, SessionEvent, SessionSettings, watch_file};
 use crate::server::{AdminServer, AdminSocket, ListenError, Server, ServerSettings};
 use crate::snapshot::Snapshot;
-use crate::telemetry::{SpanSink, TelemetryFault, ZipkinExport, ZipkinSink};
 use changes::{Changes, Followed, listeners};
 use handover::Handover;
+use settings::Exporting;
 use shown::Shown;
 
 /// How long state and spans get each when the gateway stops.
@@ -52,7 +52,6 @@ pub struct Gateway {
     admin: AdminServer,
     plane: Arc<Plane>,
     state: Arc<Shown>,
-    spans: Option<Arc<dyn SpanSink>>,
     changes: Arc<Changes>,
     reloader: JoinHandle<()>,
     followed: Vec<Followed>,
@@ -81,11 +80,12 @@ impl Gateway {
         mut takeover: Option<Takeover>,
     ) -> Result<Self, StartError> {
         portreeve_config::check::gateway(&config).into_result(())?;
-        let workers = config.workers.unwrap_or_else(cores);
+        let workers = workers(&config);
         let live = Live::new(Snapshot::empty(workers));
         let client = Client::new(Arc::clone(&live) as _)?;
-        let spans = span_sink(&config.tracing, config.control_plane.as_ref(), &client, "gateway")?;
-        let plane = Arc::new(gateway_plane(&config, workers, &spans)?);
+        let mut exporting = Exporting::new(client.clone(), config.control_plane.clone());
+        live.swap(Snapshot::empty(workers).with_settings(exporting.settings(&config)?));
+        let plane = Arc::new(gateway_plane(&config, workers)?);
         let reloader = reloader(&config, &live, &client, &plane).await?;
 
         let left = takeover.as_mut().map(|takeover| takeover.admin(&config.admin)).unwrap_or_default();
@@ -106,9 +106,10 @@ impl Gateway {
         let reloader = tokio::spawn(reloader.run(session, heard, changed));
         let handover = Handover::new(&config, takeover, Arc::clone(server.doors()), given);
         let stats = Arc::clone(&plane.stats);
-        let changes = Arc::new(Changes::new(Arc::clone(server.doors()), files, stats, config));
+        let changes = Changes::new(Arc::clone(server.doors()), files, stats, (config, exporting));
+        let changes = Arc::new(changes);
         let (followed, followers) = (Vec::new(), JoinSet::new());
-        Ok(Self { server, admin, plane, state, spans, changes, reloader, followed, followers, handover })
+        Ok(Self { server, admin, plane, state, changes, reloader, followed, followers, handover })
     }
 
     /// The addresses in use, with the ports that were given for port 0.
@@ -121,10 +122,10 @@ impl Gateway {
         self.server.addresses()
     }
 
-    /// Puts another configuration in force: its listeners, limits, routes, fixed services, `dns` and `auth`. Listeners that
-    /// are new open, those that are gone close and their connections come to an end, the others stay untouched.
-    /// Everything else in it (`admin`, `workers`, `control_plane`, `state_dir`, `handover`, `tracing`, `access_log`,
-    /// `cache`, `trusted_proxies`, `duplicate_slashes`, `auth.realm`) takes effect at the next start.
+    /// Puts another configuration in force. Listeners that are new open, those that are gone close and their connections
+    /// come to an end, the others stay untouched; so it is with `workers`, but that the connections of one that goes may
+    /// take the time they need. `admin`, `control_plane`, `state_dir`, `handover`, `access_log` and `cache` take effect at
+    /// the next start.
     ///
     /// # Errors
     /// Every fault, also an address that is in use; nothing has changed then.
@@ -185,8 +186,7 @@ impl Gateway {
     /// lines are written. After a handover, idle connections get one more request in that time, and the state is the
     /// successor's to keep.
     pub async fn shutdown(self) {
-        let Self { server, admin, plane, state, spans, changes, reloader, followed, followers, handover } =
-            self;
+        let Self { server, admin, plane, state, changes, reloader, followed, followers, handover } = self;
         state.is_stopping.store(true, Ordering::Relaxed);
         let drain = state.live.load().limits.drain.get();
         if handover.is_done() {
@@ -203,7 +203,7 @@ impl Gateway {
             let _ = tokio::time::timeout(LAST_ERRANDS, reloader).await;
             drop(admin);
         }
-        if let Some(spans) = spans {
+        if let Some(spans) = &state.live.load().settings.spans {
             spans.flush(LAST_ERRANDS).await;
         }
         if let Some(log) = &plane.log {
@@ -243,38 +243,23 @@ fn session(
     Some(Session::start(client, settings, reloader.revision(), events))
 }
 
-fn gateway_plane(
-    config: &GatewayConfig,
-    workers: usize,
-    spans: &Option<Arc<dyn SpanSink>>,
-) -> Result<Plane, StartError> {
+fn gateway_plane(config: &GatewayConfig, workers: usize) -> Result<Plane, StartError> {
     let stats = Arc::new(PlaneStats::default());
     let log = AccessLog::open(&config.access_log, workers, Arc::clone(&stats))
         .map_err(|source| StartError::AccessLog { path: destination(&config.access_log), source })?;
-    Ok(plane_of(config, workers, spans, stats, log))
+    Ok(plane_of(config, workers, stats, log))
 }
 
-/// The data plane of a configuration; where spans and lines go is said beside it.
+/// The data plane of a configuration; where lines go is said beside it.
 pub(crate) fn plane_of(
     config: &GatewayConfig,
     workers: usize,
-    spans: &Option<Arc<dyn SpanSink>>,
     stats: Arc<PlaneStats>,
     log: Option<AccessLog>,
 ) -> Plane {
-    let name = config.tracing.service_name.as_deref().unwrap_or("gateway");
     Plane {
         role: "gateway",
-        name: name.into(),
-        realm: config.auth.as_ref().map_or_else(String::new, |auth| auth.realm.clone()),
         forwarding: Forwarding::Replace,
-        // A document is checked before it comes here; a list that cannot be read trusts nobody.
-        trusted_proxies: Networks::parse(&config.trusted_proxies).unwrap_or_default(),
-        duplicate_slashes: config.duplicate_slashes,
-        via: Via::new(name),
-        sampler: Sampler::new(config.tracing.sample),
-        propagation: config.tracing.propagation,
-        spans: spans.clone(),
         cache: ResponseCache::new(config.cache.max_size.get()),
         stats,
         unrouted: Arc::new(RouteStats::new(workers)),
@@ -288,29 +273,6 @@ fn destination(log: &Destination) -> String {
         Destination::Stdout => "to standard output".to_owned(),
         Destination::File(path) => path.display().to_string(),
     }
-}
-
-/// Where spans go: to the configured collector, else to the control plane's store, else nowhere.
-///
-/// # Errors
-/// [`TelemetryFault`] when the endpoint cannot be one.
-pub fn span_sink(
-    tracing: &TracingConfig,
-    control_plane: Option<&ControlPlaneLink>,
-    client: &Client,
-    service: &str,
-) -> Result<Option<Arc<dyn SpanSink>>, TelemetryFault> {
-    let Some(endpoint) = span_endpoint(tracing, control_plane) else { return Ok(None) };
-    let service = tracing.service_name.as_deref().unwrap_or(service).to_owned();
-    let export = ZipkinExport { endpoint, service, address: None };
-    Ok(Some(ZipkinSink::start(export, client.clone(), &Handle::current())?))
-}
-
-/// The URL spans are posted to: the configured collector's, else the control plane's.
-pub fn span_endpoint(tracing: &TracingConfig, control_plane: Option<&ControlPlaneLink>) -> Option<String> {
-    let configured = tracing.zipkin.as_ref().map(|zipkin| zipkin.endpoint.clone());
-    let embedded = || control_plane.map(|link| format!("{}/api/v2/spans", link.url.trim_end_matches('/')));
-    configured.or_else(embedded)
 }
 
 fn node_name(config: &GatewayConfig) -> String {
@@ -329,6 +291,8 @@ fn address(text: &str, field: &str) -> Result<SocketAddr, Faults> {
     text.parse().map_err(fault).map_err(Faults::from)
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+/// Threads that carry traffic: as many as are wanted, or one per core.
+fn workers(config: &GatewayConfig) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    config.workers.unwrap_or_else(cores)
 }

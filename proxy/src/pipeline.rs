@@ -86,13 +86,13 @@ impl Exchange {
     /// and a log line too. From here on `head` holds no field that ends at this hop, and none that only this hop
     /// may set but by its own word: route, token, cache and service all see the same fields.
     pub fn begin(pinned: Arc<Pinned>, head: &mut request::Parts, peer: &Peer) -> Self {
-        let (target, mut refused) = match Target::read(head, pinned.plane.duplicate_slashes) {
+        let (target, mut refused) = match Target::read(head, pinned.settings.duplicate_slashes) {
             Ok(target) => (target, None),
             Err(rejection) => (Target::unreadable(), Some(rejection)),
         };
         let client = introduce(&pinned, head, peer, &target);
         let trace =
-            TraceContext::from_headers(&head.headers, &pinned.plane.sampler, pinned.plane.propagation);
+            TraceContext::from_headers(&head.headers, &pinned.settings.sampler, pinned.settings.propagation);
         let request_id = identify(&pinned, &mut head.headers, &trace);
         let (call, fault) = Call::read(&mut head.headers);
         refused = refused.or(fault);
@@ -114,7 +114,8 @@ impl Exchange {
     /// as any other.
     pub fn unreadable(pinned: Arc<Pinned>, peer: &Peer) -> Self {
         let mut headers = HeaderMap::new();
-        let trace = TraceContext::from_headers(&headers, &pinned.plane.sampler, pinned.plane.propagation);
+        let trace =
+            TraceContext::from_headers(&headers, &pinned.settings.sampler, pinned.settings.propagation);
         let request_id = identify(&pinned, &mut headers, &trace);
         // A token that no method has.
         let method = Method::from_bytes(b"-").unwrap_or_default();
@@ -147,7 +148,7 @@ impl Exchange {
 
     /// Whether the route lets a request switch to this protocol.
     pub fn may_switch_to(&self, protocol: &HeaderValue) -> bool {
-        let allowed = self.route_in(&self.pinned).map_or(&[][..], |route| &route.upgrade);
+        let allowed = self.route().map_or(&[][..], |route| &route.upgrade);
         allowed.iter().any(|allowed| protocol.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
     }
 
@@ -158,7 +159,7 @@ impl Exchange {
 
     /// The refusal when an instance answers as if it had switched, and has not.
     pub fn no_switch(&self) -> Rejection {
-        let route = self.route_in(&self.pinned);
+        let route = self.route();
         Rejection::Broken(route.map_or_else(|| "".into(), |route| Arc::clone(&route.service)))
     }
 
@@ -247,11 +248,11 @@ impl Exchange {
 
     /// The largest request body the route takes, in bytes.
     pub fn max_body(&self) -> u64 {
-        self.route_in(&self.pinned).map_or(0, |route| route.max_body)
+        self.route().map_or(0, |route| route.max_body)
     }
 
-    fn route_in<'s>(&self, pinned: &'s Pinned) -> Option<&'s Route> {
-        route_of(&self.route, pinned)
+    fn route(&self) -> Option<&Route> {
+        route_of(&self.route, &self.pinned)
     }
 }
 
@@ -294,18 +295,20 @@ fn dress(target: &Target, identity: Option<&Identity>, route: &Route, fields: &m
 /// Takes away what a client cannot say, and says in its place where the request comes from. Returns the client's
 /// address.
 fn introduce(pinned: &Pinned, head: &mut request::Parts, peer: &Peer, target: &Target) -> Option<IpAddr> {
-    let plane = &pinned.plane;
-    let is_proxy = plane.forwarding == Forwarding::Replace && peer.is_trusted(&plane.trusted_proxies);
+    let (forwarding, settings) = (pinned.plane.forwarding, &pinned.settings);
+    let is_proxy = forwarding == Forwarding::Replace && peer.is_trusted(&settings.trusted_proxies);
     let wants_trailers = headers::wants_trailers(&head.headers, head.version);
     let fields = &mut head.headers;
     cleanse(pinned, fields, is_proxy);
     if wants_trailers {
         fields.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    plane.via.add(fields, head.version);
-    match (plane.forwarding, is_proxy) {
+    settings.via.add(fields, head.version);
+    match (forwarding, is_proxy) {
         (Forwarding::Keep, _) => peer.address,
-        (Forwarding::Replace, true) => peer.extend_origin(fields, target.authority(), &plane.trusted_proxies),
+        (Forwarding::Replace, true) => {
+            peer.extend_origin(fields, target.authority(), &settings.trusted_proxies)
+        }
         (Forwarding::Replace, false) => {
             peer.name_origin(fields, target.authority());
             peer.address

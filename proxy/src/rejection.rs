@@ -72,6 +72,8 @@ pub enum Rejection {
     UpstreamTls(Arc<str>),
     /// The instance's certificate is not the one that is wanted.
     UpstreamCertificate(Arc<str>),
+    /// The instance cannot switch to the protocol that is wanted.
+    NoSwitch(Arc<str>),
 }
 
 /// Who can put an end to a refusal.
@@ -123,6 +125,7 @@ impl Rejection {
             Self::UpstreamCertificate(_) => {
                 behind(Status::BAD_GATEWAY, "upstream_certificate", "tls_certificate_error")
             }
+            Self::NoSwitch(_) => behind(Status::BAD_GATEWAY, "no_switch", "http_upgrade_failed"),
             Self::Reset(_) => behind(Status::BAD_GATEWAY, "reset", "connection_terminated"),
             Self::Broken(_) => behind(Status::BAD_GATEWAY, "broken", "http_protocol_error"),
             Self::TimedOut(_) => behind(Status::GATEWAY_TIMEOUT, "timed_out", "http_response_timeout"),
@@ -160,6 +163,7 @@ impl Rejection {
             Self::Reset(service) => of(service, "closed the connection before it answered"),
             Self::TimedOut(service) => of(service, "did not answer in time"),
             Self::Broken(service) => of(service, "sent no valid answer"),
+            Self::NoSwitch(service) => of(service, "does not switch to the protocol that was asked for"),
             Self::UpstreamTls(service) => of(service, "could not be spoken to in TLS"),
             Self::UpstreamCertificate(service) => of(service, "did not show the certificate it must have"),
         }

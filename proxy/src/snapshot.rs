@@ -10,6 +10,7 @@ use http::HeaderName;
 use portreeve_config::{AuthRule, Balance, Fault, Faults, Limits, RouteConfig};
 
 use crate::metrics::RouteStats;
+use crate::plane::Settings;
 use crate::policy::auth::Authenticator;
 use crate::policy::balance::{EndpointSpec, Service};
 use crate::policy::cache::{self, CacheRule};
@@ -33,8 +34,11 @@ pub struct Snapshot {
     pub auth: Option<Arc<Authenticator>>,
     /// What clients may send and hold.
     pub limits: Arc<Limits>,
+    /// What holds for the plane as a whole.
+    pub settings: Arc<Settings>,
+    /// Threads that carry traffic.
+    pub workers: usize,
     services: ServiceTable,
-    workers: usize,
 }
 
 /// A compiled route.
@@ -90,8 +94,9 @@ impl Snapshot {
             routes: Arc::new([]),
             auth: None,
             limits: Arc::default(),
-            services: ServiceTable::default(),
+            settings: Arc::new(Settings::named("portreeve")),
             workers,
+            services: ServiceTable::default(),
         }
     }
 
@@ -139,6 +144,18 @@ impl Snapshot {
             self.limits = Arc::new(limits.clone());
         }
         self
+    }
+
+    /// The same with other settings of the plane.
+    #[must_use]
+    pub fn with_settings(self, settings: Arc<Settings>) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// The same for another number of workers.
+    #[must_use]
+    pub fn with_workers(self, workers: usize) -> Self {
+        Self { workers, ..self }
     }
 
     /// The same routes with other instances for the named services.

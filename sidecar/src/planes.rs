@@ -5,16 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portreeve_config::{
-    ByteSize, DuplicateSlashes, Faults, Networks, Period, RetryConfig, RouteConfig, SidecarConfig,
-};
+use portreeve_config::{ByteSize, Faults, Period, RetryConfig, RouteConfig, SidecarConfig};
 use portreeve_proxy::access_log::AccessLog;
 use portreeve_proxy::client::Client;
 use portreeve_proxy::metrics::{Exposition, PlaneStats, RouteStats};
-use portreeve_proxy::plane::Plane;
+use portreeve_proxy::plane::{Plane, Settings};
 use portreeve_proxy::policy::balance::EndpointSpec;
 use portreeve_proxy::policy::cache::ResponseCache;
-use portreeve_proxy::policy::headers::{Forwarding, Via};
+use portreeve_proxy::policy::headers::Forwarding;
 use portreeve_proxy::policy::trace::Sampler;
 use portreeve_proxy::reload::Live;
 use portreeve_proxy::server::{ListenError, Server, ServerSettings};
@@ -51,8 +49,12 @@ impl Planes {
         let outbound_live = Live::new(Snapshot::empty(config.workers).with_limits(&config.limits));
         let client = Client::new(Arc::clone(&outbound_live) as _)?;
         let spans = span_sink(&config.tracing, config.control_plane.as_ref(), &client, &trace_name(config))?;
-        let inbound = Direction::new("inbound", config, Live::new(inbound(config, app)?), &spans)?;
-        let outbound = Direction::new("outbound", config, outbound_live, &spans)?;
+        let settings = Arc::new(settings(config, &spans));
+        let empty = Snapshot::clone(&outbound_live.load());
+        outbound_live.swap(empty.with_settings(Arc::clone(&settings)));
+        let inbound = inbound(config, app)?.with_settings(settings);
+        let inbound = Direction::new("inbound", config, Live::new(inbound))?;
+        let outbound = Direction::new("outbound", config, outbound_live)?;
         let inbound_server = inbound.serve(address(&config.inbound, "inbound")?, config)?;
         let outbound_server = outbound.serve(address(&config.outbound, "outbound")?, config)?;
         let (inbound_address, outbound_address) = (inbound_server.address(), outbound_server.address());
@@ -77,28 +79,13 @@ impl Direction {
     ///
     /// # Errors
     /// [`StartError::AccessLog`].
-    fn new(
-        role: &'static str,
-        config: &SidecarConfig,
-        live: Arc<Live>,
-        spans: &Option<Arc<dyn SpanSink>>,
-    ) -> Result<Self, StartError> {
+    fn new(role: &'static str, config: &SidecarConfig, live: Arc<Live>) -> Result<Self, StartError> {
         let stats = Arc::new(PlaneStats::default());
         let log = AccessLog::open(&config.access_log, config.workers, Arc::clone(&stats))
             .map_err(|source| StartError::access_log(&config.access_log, source))?;
-        let name = trace_name(config);
         let plane = Arc::new(Plane {
             role,
-            name: name.as_str().into(),
-            realm: String::new(),
             forwarding: Forwarding::Keep,
-            trusted_proxies: Networks::default(),
-            // Its callers are gateways and services: a path that was read once is not read anew.
-            duplicate_slashes: DuplicateSlashes::Refuse,
-            via: Via::new(&name),
-            sampler: Sampler::new(config.tracing.sample),
-            propagation: config.tracing.propagation,
-            spans: spans.clone(),
             cache: ResponseCache::new(0),
             stats,
             unrouted: Arc::new(RouteStats::new(config.workers)),
@@ -118,6 +105,17 @@ impl Direction {
     /// What a scrape reads.
     pub(crate) fn exposition(&self) -> Exposition {
         exposition(&self.plane, &self.live)
+    }
+}
+
+/// What both directions have in common.
+fn settings(config: &SidecarConfig, spans: &Option<Arc<dyn SpanSink>>) -> Settings {
+    // Its callers are gateways and services: a path that was read once is not read anew, and nobody's word is replaced.
+    Settings {
+        sampler: Sampler::new(config.tracing.sample),
+        propagation: config.tracing.propagation,
+        spans: spans.clone(),
+        ..Settings::named(&trace_name(config))
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Handle};
 
 use super::Stage;
 use crate::client::FetchError;
-use crate::gateway::plane_of;
+use crate::gateway::{plane_of, settings_of};
 use crate::names::{FixedService, Names};
 use crate::plane::Pinned;
 use crate::policy::auth::{Authenticator, KeyFetch, KeySources};
@@ -24,13 +24,14 @@ impl Stage {
     /// What a gateway would refuse it for; paths start at the document.
     pub fn of_file(config: &GatewayConfig) -> Result<Self, Faults> {
         let auth = config.auth.as_ref().map(authenticator).transpose()?;
-        let compiled = Snapshot::empty(0).with_routes(&config.routes, auth.map(Arc::new));
+        let empty = Snapshot::empty(0).with_settings(Arc::new(settings_of(config, None)));
+        let compiled = empty.with_routes(&config.routes, auth.map(Arc::new));
         let snapshot = compiled.map_err(|found| under("routes", found))?.with_limits(&config.limits);
         let endpoints: Result<Vec<_>, Faults> = config.services.iter().map(endpoints).collect();
         let names = config.services.iter().map(|(name, service)| (name.clone(), names_of(service)));
-        let plane = plane_of(config, 0, &None, Arc::default(), None).for_rehearsals();
+        let plane = plane_of(config, 0, Arc::default(), None);
         let snapshot = Arc::new(snapshot.with_endpoints(endpoints?));
-        let pinned = Arc::new(Pinned { plane: Arc::new(plane), snapshot, worker: usize::MAX });
+        let pinned = Arc::new(Pinned::for_rehearsals(&plane, snapshot));
         Ok(Self { pinned, elsewhere: names.collect(), may_have_more: config.control_plane.is_some() })
     }
 }

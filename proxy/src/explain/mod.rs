@@ -36,8 +36,7 @@ pub struct Stage {
 impl Stage {
     /// What is in force in a running data plane.
     pub fn live(plane: &Plane, snapshot: Arc<Snapshot>) -> Self {
-        // No worker has this number, so that nothing is counted.
-        let pinned = Pinned { plane: Arc::new(plane.for_rehearsals()), snapshot, worker: usize::MAX };
+        let pinned = Pinned::for_rehearsals(plane, snapshot);
         Self { pinned: Arc::new(pinned), elsewhere: BTreeMap::new(), may_have_more: false }
     }
 

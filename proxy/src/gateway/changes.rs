@@ -7,6 +7,8 @@ use std::sync::Arc;
 use portreeve_config::{Document, Fault, Faults, GatewayConfig};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::settings::{self, Exporting};
+use super::workers;
 use crate::metrics::PlaneStats;
 use crate::reload::{FileUpdate, FileWatch};
 use crate::server::{Doors, Inherited, Written, as_faults, plain_listener};
@@ -25,8 +27,10 @@ pub(super) struct Changes {
     /// The reloader ends when this is gone.
     files: mpsc::Sender<FileUpdate>,
     stats: Arc<PlaneStats>,
-    /// What the process was started with; also the lock by which one change waits for another.
-    started: Mutex<GatewayConfig>,
+    /// What the process was started with.
+    started: GatewayConfig,
+    /// Also the lock by which one change waits for another.
+    exporting: Mutex<Exporting>,
 }
 
 impl Changes {
@@ -34,9 +38,9 @@ impl Changes {
         doors: Arc<Doors>,
         files: mpsc::Sender<FileUpdate>,
         stats: Arc<PlaneStats>,
-        started: GatewayConfig,
+        (started, exporting): (GatewayConfig, Exporting),
     ) -> Self {
-        Self { doors, files, stats, started: Mutex::new(started) }
+        Self { doors, files, stats, started, exporting: Mutex::new(exporting) }
     }
 
     /// Puts a configuration in force.
@@ -45,17 +49,20 @@ impl Changes {
     /// Every fault; nothing has changed then.
     pub(super) async fn apply(&self, config: GatewayConfig) -> Result<(), Faults> {
         portreeve_config::check::gateway(&config).into_result(())?;
-        let started = self.started.lock().await;
-        let prepared = self.doors.prepare(&listeners(&config), &mut Inherited::default());
+        let mut exporting = self.exporting.lock().await;
+        let workers = workers(&config);
+        let prepared = self.doors.prepare(&listeners(&config), workers, &mut Inherited::default());
         let change = prepared.map_err(|faults| self.refused(as_faults(faults)))?;
+        let settings = exporting.settings(&config);
+        let settings = settings.map_err(|fault| self.refused(settings::as_faults(&fault)))?;
         let (told, outcome) = oneshot::channel();
         // Without a reloader `told` is dropped, and that is what is answered.
-        let _ = self.files.send((config.clone(), told)).await;
+        let _ = self.files.send(FileUpdate { file: config.clone(), settings, workers, told }).await;
         outcome.await.unwrap_or_else(|_| Err(Fault::new("", "the gateway is stopping").into()))?;
         if let Err(error) = self.doors.make(change) {
             tracing::error!(%error, "a worker cannot accept connections from a new listener");
         }
-        say_what_waits(&started, &config);
+        say_what_waits(&self.started, &config);
         Ok(())
     }
 
@@ -75,19 +82,13 @@ fn say_what_waits(started: &GatewayConfig, new: &GatewayConfig) {
 }
 
 fn what_waits(started: &GatewayConfig, new: &GatewayConfig) -> Vec<&'static str> {
-    let realm = |config: &GatewayConfig| config.auth.as_ref().map(|auth| auth.realm.clone());
     let differ = [
         ("admin", started.admin != new.admin),
-        ("workers", started.workers != new.workers),
         ("control_plane", started.control_plane != new.control_plane),
         ("state_dir", started.state_dir != new.state_dir),
         ("handover", started.handover != new.handover),
-        ("tracing", started.tracing != new.tracing),
         ("access_log", started.access_log != new.access_log),
         ("cache", started.cache != new.cache),
-        ("trusted_proxies", started.trusted_proxies != new.trusted_proxies),
-        ("duplicate_slashes", started.duplicate_slashes != new.duplicate_slashes),
-        ("auth.realm", realm(started) != realm(new)),
     ];
     differ.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
@@ -154,8 +155,12 @@ mod tests {
             "duplicate_slashes": "merge",
             "auth": {"providers": [], "realm": "shop"},
             "limits": {"idle_timeout": "5s"},
+            "tracing": {"sample": 0.5},
+            "admin": "127.0.0.1:0",
+            "control_plane": {"url": "http://127.0.0.1:7070"},
+            "cache": {"max_size": "1MiB"},
         }));
-        let names = ["workers", "trusted_proxies", "duplicate_slashes", "auth.realm"];
+        let names = ["admin", "control_plane", "cache"];
         assert_eq!(what_waits(&started, &new), names);
         assert!(what_waits(&new, &new).is_empty());
     }

@@ -41,6 +41,7 @@ impl Report for Shown {
 /// What a scrape reads of one plane.
 pub fn exposition(plane: &Plane, live: &Live) -> Exposition {
     let snapshot = live.load();
+    let spans = snapshot.settings.spans.as_ref();
     let mut routes: Vec<_> = snapshot
         .routes
         .iter()
@@ -54,6 +55,6 @@ pub fn exposition(plane: &Plane, live: &Live) -> Exposition {
         routes,
         revision: snapshot.revision,
         cache: plane.cache.size(),
-        spans_dropped: plane.spans.as_ref().map_or(0, |spans| spans.dropped()),
+        spans_dropped: spans.map_or(0, |spans| spans.dropped()),
     }
 }

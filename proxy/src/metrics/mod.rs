@@ -21,9 +21,14 @@ pub const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "gone"];
 /// What became of a look-up in the response cache.
 pub const CACHE_OUTCOMES: [&str; 3] = ["hit", "miss", "bypass"];
 
+/// The number of no worker: nothing is counted under it.
+pub const NOBODY: usize = usize::MAX;
+
 /// Counters of one route, a cell for each worker. Made on a worker's first request for the route.
 pub struct RouteStats {
     cells: Box<[OnceLock<Box<RouteCells>>]>,
+    /// Cells for workers that came later, the first of them for the number after the last of these.
+    more: OnceLock<Box<RouteStats>>,
 }
 
 /// One worker's counters of one route.
@@ -56,14 +61,16 @@ pub struct Finished {
 }
 
 impl RouteStats {
-    /// Counters for `workers` workers.
+    /// Counters with room for `workers` workers; for further ones more is made.
     pub fn new(workers: usize) -> Self {
-        Self { cells: (0..workers).map(|_| OnceLock::new()).collect() }
+        Self { cells: (0..workers).map(|_| OnceLock::new()).collect(), more: OnceLock::new() }
     }
 
     /// Counts a request that `worker` has finished.
     pub fn record(&self, worker: usize, finished: Finished) {
-        let Some(cells) = self.cells.get(worker).map(|cell| cell.get_or_init(Box::default)) else { return };
+        let Some(cells) = self.cells.get(worker).map(|cell| cell.get_or_init(Box::default)) else {
+            return self.record_more(worker, finished);
+        };
         let class = match finished.status {
             100..=599 => usize::from(finished.status / 100 - 1),
             _ => CLASSES.len() - 1,
@@ -78,8 +85,18 @@ impl RouteStats {
         }
     }
 
+    /// The same for one of the workers that came later. Twice as many at a time, so that the way to them stays short.
+    #[cold]
+    fn record_more(&self, worker: usize, finished: Finished) {
+        if worker != NOBODY {
+            let more = self.more.get_or_init(|| Box::new(Self::new(2 * self.cells.len().max(1))));
+            more.record(worker - self.cells.len(), finished);
+        }
+    }
+
     fn cells(&self) -> impl Iterator<Item = &RouteCells> {
-        self.cells.iter().filter_map(|cell| cell.get().map(Box::as_ref))
+        let blocks = std::iter::successors(Some(self), |block| block.more.get().map(Box::as_ref));
+        blocks.flat_map(|block| block.cells.iter().filter_map(|cell| cell.get().map(Box::as_ref)))
     }
 }
 

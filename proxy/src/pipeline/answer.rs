@@ -14,7 +14,7 @@ impl Exchange {
     pub fn inbound(&mut self, request: &HeaderMap, answer: &mut response::Parts) -> Option<Box<Fill>> {
         let says_its_end = says_its_end(&answer.headers);
         headers::remove_hop_by_hop(&mut answer.headers, |_| false);
-        self.pinned.plane.via.add(&mut answer.headers, answer.version);
+        self.pinned.settings.via.add(&mut answer.headers, answer.version);
         self.say_request_id(&mut answer.headers);
         headers::add_date(&mut answer.headers);
         answer.version = Version::HTTP_11;
@@ -36,7 +36,7 @@ impl Exchange {
 
     /// Makes stale what this request may have changed.
     pub(super) fn invalidate(&self) {
-        let (Some(route), Some((_, captures))) = (self.route_in(&self.pinned), &self.route) else { return };
+        let (Some(route), Some((_, captures))) = (self.route(), &self.route) else { return };
         for tag in &route.invalidates {
             self.pinned.plane.cache.clock.invalidate(&tag.fill(self.target.path(), captures));
         }
@@ -49,7 +49,7 @@ impl Exchange {
             Some(CacheOutcome::Hit) | None => return,
         };
         let stored = if stored { "; stored" } else { "" };
-        let text = format!("{}; fwd={forwarded}{stored}", self.pinned.plane.name);
+        let text = format!("{}; fwd={forwarded}{stored}", self.pinned.settings.name);
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.append(CACHE_STATUS, value);
         }
@@ -66,8 +66,8 @@ impl Exchange {
         self.status = rejection.status().as_u16();
         self.reason = Some((rejection.reason(), rejection.blame()));
         let trace_id = self.trace.trace_id_text();
-        let plane = &self.pinned.plane;
-        let speaker = Speaker { proxy: &plane.name, realm: &plane.realm, trace_id: trace_id.as_str() };
+        let settings = &self.pinned.settings;
+        let speaker = Speaker { proxy: &settings.name, realm: &settings.realm, trace_id: trace_id.as_str() };
         let (status, mut fields, text) = rejection.answer(&speaker);
         self.say_request_id(&mut fields);
         headers::add_date(&mut fields);

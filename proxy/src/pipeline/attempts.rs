@@ -37,6 +37,8 @@ pub enum AttemptFault {
     Reset,
     /// What came back is no HTTP answer.
     Broken,
+    /// The instance cannot switch to the protocol that the client wants.
+    NoSwitch,
     /// The request's body is larger than the route takes.
     BodyTooLarge,
     /// The client left, or its body could not be read to its end.
@@ -98,7 +100,7 @@ impl Exchange {
     /// # Errors
     /// [`Rejection::NoRoute`] when a rewrite makes a path that cannot be sent.
     pub fn outbound(&self, head: &mut request::Parts) -> Result<PathAndQuery, Rejection> {
-        let route = self.route_in(&self.pinned).ok_or(Rejection::NoRoute)?;
+        let route = self.route().ok_or(Rejection::NoRoute)?;
         let captures = self.route.as_ref().map(|(_, captures)| captures);
         let rewritten =
             route.rewrite.as_ref().zip(captures).map(|(rewrite, c)| rewrite.apply(self.target.path(), c));
@@ -145,13 +147,13 @@ impl Exchange {
 
     fn may_repeat(&self, failure: Failure, has_body: bool) -> bool {
         let request = Repeatable { method: &self.method, has_body };
-        let route = self.route_in(&self.pinned);
+        let route = self.route();
         route.is_some_and(|route| route.retry.allows(failure, self.attempts.made, request))
             && Instant::now() < self.deadline()
     }
 
     fn refusal(&self, fault: AttemptFault) -> Rejection {
-        let route = self.route_in(&self.pinned);
+        let route = self.route();
         let service = route.map_or_else(|| "".into(), |route| Arc::clone(&route.service));
         match fault {
             AttemptFault::NotConnected => Rejection::NotConnected(service),
@@ -161,6 +163,7 @@ impl Exchange {
             AttemptFault::BodySlow => Rejection::BodyRate,
             AttemptFault::Reset => Rejection::Reset(service),
             AttemptFault::Broken => Rejection::Broken(service),
+            AttemptFault::NoSwitch => Rejection::NoSwitch(service),
             AttemptFault::ClientGone => Rejection::BrokenBody,
             AttemptFault::BodyLate => Rejection::SlowBody,
             AttemptFault::TimedOut => Rejection::TimedOut(service),

@@ -41,7 +41,7 @@ impl Call {
 impl Exchange {
     /// Until when the answer must have begun: the route's time, or the caller's where that is less.
     pub fn deadline(&self) -> Instant {
-        let route = self.route_in(&self.pinned).map_or(Duration::ZERO, |route| route.timeout);
+        let route = self.route().map_or(Duration::ZERO, |route| route.timeout);
         let caller = self.call.as_ref().and_then(|call| call.timeout);
         self.clock + timeout::effective_deadline(route, caller)
     }
@@ -61,7 +61,7 @@ impl Exchange {
 
     /// Makes a request of gRPC-Web one of gRPC, where the route translates.
     pub(super) fn open_bridge(&mut self, fields: &HeaderMap) {
-        let translates = self.route_in(&self.pinned).is_some_and(|route| route.grpc_web);
+        let translates = self.route().is_some_and(|route| route.grpc_web);
         if let Some(call) = self.call.as_mut().filter(|_| translates) {
             call.bridge = Bridge::of(fields);
             if let Some(bridge) = call.bridge {

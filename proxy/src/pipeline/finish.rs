@@ -45,7 +45,7 @@ impl Exchange {
             }
             Err(fault) => Some(Cow::Borrowed(fault.word())),
         };
-        let route = self.route_in(&self.pinned);
+        let route = self.route();
         sink.record(Span {
             context: attempt.trace,
             kind: SpanKind::Client,
@@ -71,7 +71,7 @@ impl Exchange {
         if self.status != 0 {
             attributes.push(("http.status_code", self.status.to_string().into()));
         }
-        if let Some(route) = self.route_in(&self.pinned) {
+        if let Some(route) = self.route() {
             attributes.push(("portreeve.route", route.name.to_string().into()));
         }
         if let Some(outcome) = self.cache {
@@ -103,12 +103,12 @@ impl Exchange {
 
     /// Where spans of this request go; `None` for one that is not recorded.
     pub(super) fn sink(&self) -> Option<&dyn SpanSink> {
-        self.pinned.plane.spans.as_deref().filter(|_| self.trace.is_sampled())
+        self.pinned.settings.spans.as_deref().filter(|_| self.trace.is_sampled())
     }
 
     /// Method and route: names are indexed, so a path with ids in it would be a new name for every request.
     fn span_name(&self) -> Cow<'static, str> {
-        match self.route_in(&self.pinned) {
+        match self.route() {
             Some(route) => format!("{} {}", self.method, route.name).into(),
             None => self.method.as_str().to_owned().into(),
         }
@@ -116,7 +116,7 @@ impl Exchange {
 
     fn count(&self, took: Duration) {
         let pinned = &self.pinned;
-        let stats = self.route_in(pinned).map_or(&pinned.plane.unrouted, |route| &route.stats);
+        let stats = self.route().map_or(&pinned.plane.unrouted, |route| &route.stats);
         stats.record(
             pinned.worker,
             Finished {
@@ -130,7 +130,7 @@ impl Exchange {
 
     fn log(&self, took: Duration) {
         let Some(log) = &self.pinned.plane.log else { return };
-        let route = self.route_in(&self.pinned);
+        let route = self.route();
         let trace_id = self.trace.trace_id_text();
         let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
         log.write(
@@ -172,6 +172,7 @@ impl AttemptFault {
         match self {
             Self::NotConnected => "not_connected",
             Self::Tls => "upstream_tls",
+            Self::NoSwitch => "no_switch",
             Self::Certificate => "upstream_certificate",
             Self::TooOld => "request_age",
             Self::BodySlow => "body_slow",

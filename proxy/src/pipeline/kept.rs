@@ -97,7 +97,7 @@ pub fn from_cache(
     }
     headers.insert(header::AGE, HeaderValue::from(now.saturating_duration_since(stored.born).as_secs()));
     let fresh_for = stored.expires.saturating_duration_since(now).as_secs();
-    let text = format!("{}; hit; ttl={fresh_for}", exchange.pinned.plane.name);
+    let text = format!("{}; hit; ttl={fresh_for}", exchange.pinned.settings.name);
     if let Ok(value) = HeaderValue::try_from(text) {
         headers.append(CACHE_STATUS, value);
     }

@@ -8,7 +8,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, request};
 
 use super::routed::view_of;
-use super::{Exchange, dress, fits, key_of};
+use super::{Exchange, dress, fits, key_of, route_of};
 use crate::policy::cache::RequestRule;
 use crate::policy::routing::{Captures, Witness};
 use crate::rejection::Rejection;
@@ -54,7 +54,8 @@ impl Exchange {
             self.pinned.snapshot.router.find_before(&view, witness);
         }
         let pinned = Arc::clone(&self.pinned);
-        let (Some(route), Some((number, captures))) = (self.route_in(&pinned), self.route.clone()) else {
+        let (Some(route), Some((number, captures))) = (route_of(&self.route, &pinned), self.route.clone())
+        else {
             return Rehearsed { refusal, onward: None };
         };
         if let Some(auth) = pinned.snapshot.auth.as_ref().filter(|_| route.needs_token) {

@@ -3,29 +3,20 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use http::{Request, StatusCode, Version};
-use portreeve_config::{DuplicateSlashes, Networks, Propagation, RouteConfig};
+use portreeve_config::{Networks, RouteConfig};
 use proptest::prelude::*;
 
 use super::*;
 use crate::metrics::{PlaneStats, RouteStats};
-use crate::plane::Plane;
+use crate::plane::{Plane, Settings, TrustedProxies};
 use crate::policy::cache::ResponseCache;
-use crate::policy::headers::{ClientCertificate, Scheme, Via};
-use crate::policy::trace::Sampler;
+use crate::policy::headers::{ClientCertificate, Scheme};
 use crate::snapshot::Snapshot;
 
 fn pinned(forwarding: Forwarding) -> Arc<Pinned> {
     let plane = Plane {
         role: "gateway",
-        name: "edge".into(),
-        realm: String::new(),
         forwarding,
-        trusted_proxies: Networks::parse(&["10.0.0.0/8".to_owned()]).unwrap(),
-        duplicate_slashes: DuplicateSlashes::Refuse,
-        via: Via::new("edge"),
-        sampler: Sampler::new(0.0),
-        propagation: Propagation::W3c,
-        spans: None,
         cache: ResponseCache::new(1 << 20),
         stats: Arc::new(PlaneStats::default()),
         unrouted: Arc::new(RouteStats::new(1)),
@@ -33,8 +24,11 @@ fn pinned(forwarding: Forwarding) -> Arc<Pinned> {
     };
     let mut route = RouteConfig::new("all", "/*", "s");
     route.cache = serde_json::from_value(serde_json::json!({"ttl": "60s"})).unwrap();
-    let snapshot = Snapshot::empty(1).with_routes(&[route], None).unwrap();
-    Arc::new(Pinned { plane: Arc::new(plane), snapshot: Arc::new(snapshot), worker: 0 })
+    let trusted = TrustedProxies::new(Networks::parse(&["10.0.0.0/8".to_owned()]).unwrap());
+    let settings = Settings { trusted_proxies: trusted, ..Settings::named("edge") };
+    let snapshot = Snapshot::empty(1).with_settings(Arc::new(settings));
+    let snapshot = snapshot.with_routes(&[route], None).unwrap();
+    Arc::new(Pinned::new(Arc::new(plane), Arc::new(snapshot), 0))
 }
 
 fn head(fields: &[(&str, &str)]) -> request::Parts {

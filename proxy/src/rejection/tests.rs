@@ -29,6 +29,7 @@ fn all() -> Vec<Rejection> {
         Rejection::NoInstance(service()),
         Rejection::NotConnected(service()),
         Rejection::UpstreamTls(service()),
+        Rejection::NoSwitch(service()),
         Rejection::UpstreamCertificate(service()),
         Rejection::Reset(service()),
         Rejection::Broken(service()),

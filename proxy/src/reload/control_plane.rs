@@ -11,11 +11,20 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Keeper, Live, SavedState, Session, SessionEvent, merge};
 use crate::metrics::PlaneStats;
 use crate::names::{FixedService, Name, Names};
+use crate::plane::Settings;
 use crate::policy::auth::{Authenticator, KeySources};
 use crate::snapshot::{Snapshot, taken};
 
-/// A changed file, and where to say what became of it.
-pub(crate) type FileUpdate = (GatewayConfig, oneshot::Sender<Result<(), Faults>>);
+/// A changed file.
+pub(crate) struct FileUpdate {
+    pub(crate) file: GatewayConfig,
+    /// What it says of the gateway as a whole, made ready.
+    pub(crate) settings: Arc<Settings>,
+    /// Threads that carry traffic with it.
+    pub(crate) workers: usize,
+    /// Where to say what became of it.
+    pub(crate) told: oneshot::Sender<Result<(), Faults>>,
+}
 
 /// Owns what a gateway's configuration is made of.
 pub struct Reloader {
@@ -36,7 +45,7 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Puts the file in force, together with the state kept from the last run. Names of instances are followed on the
+    /// Puts the file in force with the settings and workers that `live` has, together with the state kept from the last run. Names of instances are followed on the
     /// runtime this runs on; it waits for their first answers, but not for more than a second.
     ///
     /// # Errors
@@ -64,7 +73,8 @@ impl Reloader {
             names,
             is_alone: false,
         };
-        reloader.put_file(file).await?;
+        let start = reloader.live.load();
+        reloader.put_file(file, (Arc::clone(&start.settings), start.workers)).await?;
         if let Some(state) = reloader.keeper.kept()
             && let Err(faults) = reloader.take_snapshot(state)
         {
@@ -95,9 +105,9 @@ impl Reloader {
                 Some(event) = events.recv() => self.hear(event, session.as_ref()).await,
                 name = self.names.changed() => self.take_addresses(&name),
                 update = files.recv() => {
-                    let Some((file, told)) = update else { break };
+                    let Some(FileUpdate { file, settings, workers, told }) = update else { break };
+                    let outcome = self.put_file(file, (settings, workers)).await;
                     // Whoever asked may have stopped waiting.
-                    let outcome = self.put_file(file).await;
                     let _ = told.send(self.count(outcome));
                 }
                 () = self.keeper.due(), if self.keeper.is_pending() => self.keeper.save(&self.control).await,
@@ -161,7 +171,11 @@ impl Reloader {
 
     /// A new file: its routes, fixed services, limits, `dns` and `auth`. Everything is compiled before anything changes, and
     /// new names are looked up before anybody is sent where they lead.
-    async fn put_file(&mut self, file: GatewayConfig) -> Result<(), Faults> {
+    async fn put_file(
+        &mut self,
+        file: GatewayConfig,
+        (settings, workers): (Arc<Settings>, usize),
+    ) -> Result<(), Faults> {
         let mut faults = Faults::default();
         let fixed = taken(merge::fixed_services(&file), "", &mut faults);
         let servers = taken(file.dns.addresses(), "dns", &mut faults);
@@ -174,7 +188,8 @@ impl Reloader {
         let freed = self.fixed.keys().filter(|name| !fixed.contains_key(*name)).cloned();
         let freed = merge::endpoints_of(freed, &self.control.instances);
         let endpoints = merge::fixed_endpoints(&fixed, &self.names);
-        self.live.swap(next.with_limits(&file.limits).with_endpoints(freed).with_endpoints(endpoints));
+        let next = next.with_limits(&file.limits).with_settings(settings).with_workers(workers);
+        self.live.swap(next.with_endpoints(freed).with_endpoints(endpoints));
         (self.file, self.fixed, self.good_routes) = (file, fixed, routes);
         Ok(())
     }

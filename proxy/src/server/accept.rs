@@ -29,6 +29,9 @@ const OUT_OF_FILES: Duration = Duration::from_millis(100);
 /// there is always one more.
 const MOST_THAT_WAIT: usize = 8192;
 
+/// How often a worker that nobody waits for looks whether its last connection has ended.
+const LEISURELY: Duration = Duration::from_millis(250);
+
 /// A socket that a worker shall accept connections from.
 pub(super) struct Opening {
     pub(super) socket: Listening,
@@ -60,6 +63,7 @@ async fn serve(mut seed: Seed) {
         tokio::select! {
             opening = seed.openings.recv() => match opening {
                 Some(opening) => open(&worker, opening, &mut loops),
+                // The server was dropped.
                 None => break,
             },
             // An error means that the server was dropped.
@@ -68,10 +72,29 @@ async fn serve(mut seed: Seed) {
             Some(_) = loops.join_next() => {}
         }
     }
+    if *phase.borrow() == Phase::Relieved && has_finished(&worker, &mut phase, &mut loops).await {
+        return;
+    }
     let is_handed_over = *phase.borrow() == Phase::HandedOver;
     worker.stop(if is_handed_over { Manner::Patient } else { Manner::AtOnce });
     while loops.join_next().await.is_some() {}
     wait_for_connections(&worker).await;
+}
+
+/// Has the connections come to their own ends, in whatever time they take. False when the server ends before.
+async fn has_finished(worker: &Worker, phase: &mut watch::Receiver<Phase>, loops: &mut JoinSet<()>) -> bool {
+    worker.stop(Manner::Patient);
+    let all_end = async {
+        while loops.join_next().await.is_some() {}
+        while worker.open() > 0 {
+            tokio::time::sleep(LEISURELY).await;
+        }
+    };
+    tokio::select! {
+        () = all_end => true,
+        // An error means that the server was dropped.
+        _ = phase.wait_for(|phase| *phase != Phase::Relieved) => false,
+    }
 }
 
 fn open(worker: &Rc<Worker>, opening: Opening, loops: &mut JoinSet<()>) {

@@ -1,14 +1,16 @@
-//! The listeners that are open, and the one way they change: new ones open, those that are gone close, and the others
-//! stay untouched; or, with a fault, nothing changes at all.
+//! The listeners that are open and the workers that accept from them, and the one way both change: new ones come, those
+//! that are gone go, and the others stay untouched; or, with a fault, nothing changes at all.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use portreeve_config::{Fault, Faults, ListenAddress, ListenerConfig};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::accept::Opening;
-use super::entrance::Entrance;
+use super::crew::{Crew, Member};
+use super::entrance::{Entrance, Phase};
 use super::listener::{self, ListenError, Listening};
 use super::unix::SocketFile;
 use crate::address::Address;
@@ -36,10 +38,14 @@ pub type Written = (String, ListenerConfig);
 
 /// Everything a server listens at.
 pub(crate) struct Doors {
-    workers: Vec<mpsc::UnboundedSender<Opening>>,
-    open: Mutex<Vec<Door>>,
+    state: Mutex<State>,
     /// TLS sessions go on at any listener that asks the same of clients.
     tickets: Tickets,
+}
+
+struct State {
+    crew: Crew,
+    open: Vec<Door>,
 }
 
 /// One listener that is open. Dropping it closes it; its connections come to an end.
@@ -49,6 +55,8 @@ struct Door {
     written: String,
     /// A second handle of each socket, for a successor.
     sockets: Vec<Listening>,
+    /// Which socket which worker accepts from, by their numbers.
+    taken: BTreeSet<(usize, usize)>,
     address: Address,
     entrance: watch::Sender<Arc<Entrance>>,
     /// Of a Unix socket.
@@ -59,25 +67,27 @@ struct Door {
 pub(crate) struct Change {
     /// The whole set, in the order of the configuration.
     next: Vec<Next>,
+    workers: usize,
+    recruits: Vec<Member>,
 }
 
 enum Next {
-    /// One that is open already, by its place in the list of now, with its settings.
-    Kept(usize, Arc<Entrance>),
+    /// One that is open already, by its place in the list of now, with its settings and the sockets that it gets.
+    Kept(usize, Arc<Entrance>, Vec<Listening>),
     Opened(Door),
 }
 
 impl Doors {
-    pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Opening>>) -> Self {
-        Self { workers, open: Mutex::default(), tickets: Tickets::new() }
+    pub(super) fn new(crew: Crew) -> Self {
+        Self { state: Mutex::new(State { crew, open: Vec::new() }), tickets: Tickets::new() }
     }
 
-    fn open(&self) -> MutexGuard<'_, Vec<Door>> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // What is done under the lock cannot panic half-way.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens what is new of `wanted`. Nothing changes until [`Doors::make`]; of two changes that are prepared at one
+    /// Opens what is new of `wanted`, and starts the workers that are missing. Nothing changes until [`Doors::make`]; of two changes that are prepared at one
     /// time only one may be made.
     ///
     /// # Errors
@@ -85,9 +95,11 @@ impl Doors {
     pub(crate) fn prepare(
         &self,
         wanted: &[Written],
+        workers: usize,
         inherited: &mut Inherited,
     ) -> Result<Change, Vec<(String, ListenError)>> {
-        let open = self.open();
+        let state = self.state();
+        let open = &state.open;
         let mut kept = vec![false; open.len()];
         let (mut next, mut faults) = (Vec::with_capacity(wanted.len()), Vec::new());
         for (written_at, settings) in wanted {
@@ -97,12 +109,12 @@ impl Doors {
                 match (0..open.len()).find(|at| !kept[*at] && open[*at].place == place) {
                     Some(at) => {
                         kept[at] = true;
-                        Ok(Next::Kept(at, open[at].with(settings, &self.tickets)?))
+                        let entrance = open[at].with(settings, &self.tickets)?;
+                        Ok(Next::Kept(at, entrance, open[at].missing(workers)?))
                     }
                     None => {
                         let left = inherited.take(&settings.address);
-                        Door::open(place, settings, (self.workers.len(), &self.tickets), left)
-                            .map(Next::Opened)
+                        Door::open(place, settings, (workers, &self.tickets), left).map(Next::Opened)
                     }
                 }
             });
@@ -111,7 +123,11 @@ impl Doors {
                 Err(fault) => faults.push((written_at.clone(), fault)),
             }
         }
-        if faults.is_empty() { Ok(Change { next }) } else { Err(faults) }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let recruits = state.crew.recruit(workers).map_err(|fault| vec![("workers".to_owned(), fault)])?;
+        Ok(Change { next, workers, recruits })
     }
 
     /// Makes a change.
@@ -119,52 +135,37 @@ impl Doors {
     /// # Errors
     /// What a worker says that cannot accept from a new socket; the others do.
     pub(crate) fn make(&self, change: Change) -> std::io::Result<()> {
-        let mut open = self.open();
+        let mut state = self.state();
+        let State { crew, open } = &mut *state;
         let mut before: Vec<Option<Door>> = open.drain(..).map(Some).collect();
         let (ready, outcomes) = std::sync::mpsc::channel();
+        crew.settle(change.workers, change.recruits);
         for next in change.next {
-            match next {
-                Next::Kept(at, entrance) => {
-                    let Some(door) = before.get_mut(at).and_then(Option::take) else { continue };
+            let mut door = match next {
+                Next::Opened(door) => door,
+                Next::Kept(at, entrance, more) => {
+                    let Some(mut door) = before.get_mut(at).and_then(Option::take) else { continue };
                     door.entrance.send_replace(entrance);
-                    open.push(door);
+                    door.sockets.extend(more);
+                    door
                 }
-                Next::Opened(door) => {
-                    if let Err(fault) = self.begin(&door, &ready) {
-                        // Whoever reads the outcomes holds the other end.
-                        let _ = ready.send(Err(fault));
-                    }
-                    open.push(door);
-                }
+            };
+            if let Err(fault) = door.spread(crew.members(), &ready) {
+                // Whoever reads the outcomes holds the other end.
+                let _ = ready.send(Err(fault));
             }
+            open.push(door);
         }
         for gone in before.into_iter().flatten() {
             tracing::info!(address = %gone.address, "listener closed; its connections come to an end");
         }
-        drop((ready, open));
+        drop((ready, state));
         outcomes.into_iter().collect()
-    }
-
-    /// Spreads a listener's sockets over the workers; one that there is only one of goes to all.
-    fn begin(
-        &self,
-        door: &Door,
-        ready: &std::sync::mpsc::Sender<std::io::Result<()>>,
-    ) -> std::io::Result<()> {
-        let count = door.sockets.len().max(self.workers.len());
-        for number in 0..count {
-            let socket = door.sockets[number % door.sockets.len()].try_clone()?;
-            let entrance = door.entrance.subscribe();
-            let opening = Opening { socket, entrance, ready: ready.clone() };
-            // A worker that has ended says so by closing its end, and is missed by whoever counts on it.
-            let _ = self.workers[number % self.workers.len()].send(opening);
-        }
-        Ok(())
     }
 
     /// Where it listens, in the order of the configuration.
     pub(crate) fn addresses(&self) -> Vec<Address> {
-        self.open().iter().map(|door| door.address.clone()).collect()
+        self.state().open.iter().map(|door| door.address.clone()).collect()
     }
 
     /// Handles of all sockets, by their place, for a successor.
@@ -176,23 +177,29 @@ impl Doors {
             let handles = door.sockets.iter().map(|socket| Ok(socket.try_clone()?.into_descriptor()));
             Ok((door.written.clone(), handles.collect::<std::io::Result<_>>()?))
         };
-        self.open().iter().map(handles).collect()
+        self.state().open.iter().map(handles).collect()
     }
 
     /// The process that left its sockets has ended its part: their files are this one's now.
     pub(crate) fn own_files(&self) {
-        self.open().iter().filter_map(|door| door.file.as_ref()).for_each(SocketFile::own);
+        self.state().open.iter().filter_map(|door| door.file.as_ref()).for_each(SocketFile::own);
     }
 
-    /// Lets go of all sockets: once the workers have too, nobody listens any more.
-    pub(super) fn release(&self, has_successor: bool) {
-        for door in self.open().iter_mut() {
+    /// Lets go of all sockets and has the workers end: they take what waits in the sockets first, and once they have let
+    /// go of them too nobody listens any more. Gives the workers, to wait for.
+    pub(super) fn release(&self, phase: Phase) -> Vec<Member> {
+        let mut state = self.state();
+        for door in &mut state.open {
             door.sockets.clear();
             let file = door.file.take();
-            if has_successor && let Some(file) = file {
+            if phase == Phase::HandedOver
+                && let Some(file) = file
+            {
                 file.leave();
             }
         }
+        state.crew.tell(phase);
+        state.crew.dismiss()
     }
 }
 
@@ -207,7 +214,40 @@ impl Door {
         let entrance = Entrance::compile(settings, listeners.address.clone(), None, tickets)?;
         let (address, sockets, file) = (listeners.address, listeners.sockets, listeners.file);
         let written = settings.address.clone();
-        Ok(Self { place, written, sockets, address, entrance: watch::Sender::new(Arc::new(entrance)), file })
+        let (entrance, taken) = (watch::Sender::new(Arc::new(entrance)), BTreeSet::new());
+        Ok(Self { place, written, sockets, taken, address, entrance, file })
+    }
+
+    /// Sockets for workers that have none of their own yet, where each has one.
+    fn missing(&self, workers: usize) -> Result<Vec<Listening>, ListenError> {
+        match (&self.place, self.address.socket()) {
+            (ListenAddress::Tcp(_), Some(bound)) => {
+                let count = workers.saturating_sub(self.sockets.len());
+                listener::more(bound, count).map_err(|source| ListenError::at(&self.written, source))
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Spreads the sockets over the workers, each to its own; those that belong to nobody go to all, so that what
+    /// waits in the sockets of workers that have gone is taken too.
+    fn spread(
+        &mut self,
+        workers: &[Member],
+        ready: &std::sync::mpsc::Sender<std::io::Result<()>>,
+    ) -> std::io::Result<()> {
+        self.taken.retain(|(_, number)| workers.iter().any(|worker| worker.number == *number));
+        for (at, socket) in self.sockets.iter().enumerate() {
+            for (place, worker) in workers.iter().enumerate() {
+                let is_its_own = at == place;
+                let is_shared = at >= workers.len() || self.sockets.len() < workers.len();
+                if (is_its_own || is_shared) && self.taken.insert((at, worker.number)) {
+                    let (socket, entrance) = (socket.try_clone()?, self.entrance.subscribe());
+                    worker.take(Opening { socket, entrance, ready: ready.clone() });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Its entrance with other settings.

@@ -132,6 +132,8 @@ impl Accepted {
 pub(crate) enum Phase {
     /// It takes connections.
     Serving,
+    /// Others take them; what it has comes to its own end. Said of one worker.
+    Relieved,
     /// It takes none any more and ends.
     Stopping,
     /// A successor has its listening sockets, and it ends.

@@ -170,10 +170,13 @@ fn bind(address: SocketAddr, count: usize, sockets: &mut Vec<Listening>) -> io::
             bound
         }
     };
-    while sockets.len() < count {
-        sockets.push(Listening::Tcp(socket(bound, true)?));
-    }
+    sockets.extend(more(bound, count.saturating_sub(sockets.len()))?);
     Ok(bound)
+}
+
+/// Further sockets for an address that is listened on already.
+pub(super) fn more(bound: SocketAddr, count: usize) -> io::Result<Vec<Listening>> {
+    (0..count).map(|_| socket(bound, true).map(Listening::Tcp)).collect()
 }
 
 /// A listening socket that no other process shares.

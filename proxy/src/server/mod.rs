@@ -8,6 +8,7 @@ mod alarm;
 mod body;
 mod census;
 mod connection;
+mod crew;
 mod doors;
 mod entrance;
 mod forward;
@@ -31,12 +32,10 @@ mod wire;
 mod worker;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portreeve_config::{ListenerConfig, Protocol};
-use tokio::sync::{oneshot, watch};
 
 pub use admin::{AdminServer, AdminSocket, Report};
 pub(crate) use doors::{Doors, as_faults};
@@ -48,6 +47,7 @@ pub(crate) use unix::HandoverSocket;
 use crate::address::Address;
 use crate::plane::Plane;
 use crate::reload::Live;
+use crew::Crew;
 use entrance::Phase;
 
 /// What a server is started with. Its limits are those of the snapshot in force.
@@ -85,8 +85,7 @@ pub fn plain_listener(address: String) -> ListenerConfig {
 /// [`Server::drain`] for a stop that nobody notices.
 pub struct Server {
     doors: Arc<Doors>,
-    phase: watch::Sender<Phase>,
-    threads: Vec<(JoinHandle<()>, oneshot::Receiver<()>)>,
+    has_ended: bool,
 }
 
 impl Server {
@@ -101,46 +100,12 @@ impl Server {
         live: &Arc<Live>,
     ) -> Result<Self, ListenError> {
         let ServerSettings { listeners, workers, mut inherited } = settings;
-        let phase = watch::Sender::new(Phase::Serving);
-        let (openings, seeds): (Vec<_>, Vec<_>) =
-            (0..workers).map(|_| tokio::sync::mpsc::unbounded_channel()).unzip();
-        let doors = Arc::new(Doors::new(openings));
+        let doors = Arc::new(Doors::new(Crew::new(plane, live)));
         // Nothing is accepted before everything is open.
-        let change = doors.prepare(&listeners, &mut inherited).map_err(doors::first_fault)?;
-        let census = Arc::default();
-        let mut server = Self { doors, phase, threads: Vec::with_capacity(workers) };
-        for (number, openings) in seeds.into_iter().enumerate() {
-            let (ready, started) = mpsc::channel();
-            server.begin(worker::Seed {
-                number,
-                plane: Arc::clone(plane),
-                live: Arc::clone(live),
-                census: Arc::clone(&census),
-                share: workers,
-                openings,
-                phase: server.phase.subscribe(),
-                ready,
-            })?;
-            // A worker that could not begin would leave its share of the connections unanswered without a word. An
-            // early return drops `server`, which ends those that did begin.
-            let ended = || Err(std::io::Error::other("it ended at once"));
-            started.recv().unwrap_or_else(|_| ended()).map_err(|source| ListenError::Thread { source })?;
-        }
+        let change = doors.prepare(&listeners, workers, &mut inherited).map_err(doors::first_fault)?;
+        let server = Self { doors, has_ended: false };
         server.doors.make(change).map_err(|source| ListenError::Thread { source })?;
         Ok(server)
-    }
-
-    fn begin(&mut self, seed: worker::Seed) -> Result<(), ListenError> {
-        let (done, finished) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name(format!("{}-{}", seed.plane.role, seed.number))
-            .spawn(move || {
-                accept::run(seed);
-                let _ = done.send(());
-            })
-            .map_err(|source| ListenError::Thread { source })?;
-        self.threads.push((thread, finished));
-        Ok(())
     }
 
     /// Where it listens, in the order of the settings, with the ports that were given for port 0.
@@ -172,15 +137,11 @@ impl Server {
     }
 
     async fn end(mut self, phase: Phase, limit: Duration) {
-        // The workers hold the last handles then, and take what waits in the sockets before they close them.
-        self.doors.release(phase == Phase::HandedOver);
-        let _ = self.phase.send(phase);
-        let threads = std::mem::take(&mut self.threads);
+        self.has_ended = true;
+        let threads = self.doors.release(phase);
         let all = async {
-            for (thread, finished) in threads {
-                let _ = finished.await;
-                // It has said that it is done: joining only reaps it.
-                let _ = thread.join();
+            for thread in threads {
+                thread.end().await;
             }
         };
         if tokio::time::timeout(limit + Duration::from_millis(500), all).await.is_err() {
@@ -191,13 +152,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.doors.release(*self.phase.borrow() == Phase::HandedOver);
-        self.phase.send_if_modified(|phase| {
-            let is_serving = *phase == Phase::Serving;
-            if is_serving {
-                *phase = Phase::Stopping;
-            }
-            is_serving
-        });
+        if !self.has_ended {
+            drop(self.doors.release(Phase::Stopping));
+        }
     }
 }

@@ -35,8 +35,6 @@ pub(super) struct Seed {
     pub(super) plane: Arc<Plane>,
     pub(super) live: Arc<Live>,
     pub(super) census: Arc<Census>,
-    /// Workers in all: each takes its share of the memory.
-    pub(super) share: usize,
     /// Sockets to accept connections from, from the first to the last that a reload opens.
     pub(super) openings: mpsc::UnboundedReceiver<Opening>,
     pub(super) phase: watch::Receiver<Phase>,
@@ -58,7 +56,8 @@ pub(super) struct Worker {
     spare_answers: RefCell<Spare<response::Parts>>,
     /// Bytes that buffers hold.
     held: Rc<Cell<usize>>,
-    share: usize,
+    /// Workers among which the memory for buffers is divided.
+    share: Cell<usize>,
     number: usize,
     live: Arc<Live>,
     census: Arc<Census>,
@@ -80,7 +79,7 @@ impl Worker {
             spare_requests: RefCell::default(),
             spare_answers: RefCell::default(),
             held: Rc::default(),
-            share: seed.share,
+            share: Cell::new(snapshot.workers.max(1)),
             number: seed.number,
             live: Arc::clone(&seed.live),
             census: Arc::clone(&seed.census),
@@ -94,6 +93,7 @@ impl Worker {
         let mut pinned = self.pinned.borrow_mut();
         if !self.live.is_current(&pinned.0) {
             let snapshot = self.live.load();
+            self.share.set(snapshot.workers.max(1));
             *pinned = (Arc::clone(&snapshot), pin(&self.plane, &snapshot, self.number));
         }
         Arc::clone(&pinned.1)
@@ -175,7 +175,7 @@ impl Worker {
         // The request has pinned it just now.
         let most =
             usize::try_from(self.pinned.borrow().1.snapshot.limits.buffers.get()).unwrap_or(usize::MAX);
-        self.held.get() > most / self.share
+        self.held.get() > most / self.share.get()
     }
 
     /// An account for what one connection's buffers hold.
@@ -215,7 +215,7 @@ fn empty(fields: &mut HeaderMap) -> bool {
 }
 
 fn pin(plane: &Arc<Plane>, snapshot: &Arc<Snapshot>, worker: usize) -> Arc<Pinned> {
-    Arc::new(Pinned { plane: Arc::clone(plane), snapshot: Arc::clone(snapshot), worker })
+    Arc::new(Pinned::new(Arc::clone(plane), Arc::clone(snapshot), worker))
 }
 
 /// Counts a connection for as long as it lives.

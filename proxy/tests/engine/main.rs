@@ -21,6 +21,7 @@ mod http2;
 mod lies;
 mod limits;
 mod listeners;
+mod live;
 mod lookups;
 mod loris;
 mod messages;

@@ -23,7 +23,7 @@ const HANDSHAKE: &str = "GET /socket HTTP/1.1\r\nhost: shop.example\r\nconnectio
     sec-websocket-protocol: chat\r\n\r\n";
 
 /// Switches to WebSocket and sends each message back, until a close frame, which it answers.
-async fn service() -> std::net::SocketAddr {
+pub(crate) async fn service() -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -98,7 +98,7 @@ async fn send(
 }
 
 /// Sends a message and gets it back.
-async fn echoes(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), message: &[u8]) {
+pub(crate) async fn echoes(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), message: &[u8]) {
     limited(send(stream, TEXT, message, Some(MASK))).await.unwrap();
     let (kind, back) = limited(receive(stream)).await.unwrap();
     assert!(
@@ -110,7 +110,7 @@ async fn echoes(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), message: &[u
 }
 
 /// Says goodbye and sees the end.
-async fn closes(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+pub(crate) async fn closes(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let goodbye = [0x03, 0xe8, b'b', b'y', b'e'];
     limited(send(&mut stream, CLOSE, &goodbye, Some(MASK))).await.unwrap();
     assert_eq!(limited(receive(&mut stream)).await.unwrap(), (CLOSE, goodbye.to_vec()));
@@ -119,7 +119,7 @@ async fn closes(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     assert_eq!(rest, b"");
 }
 
-fn settings(service: std::net::SocketAddr) -> Value {
+pub(crate) fn settings(service: std::net::SocketAddr) -> Value {
     let routes =
         json!([{"name": "sockets", "match": {"path": "/socket"}, "service": "s", "upgrade": ["websocket"]}]);
     let mut settings = config(&[], routes);
@@ -128,7 +128,7 @@ fn settings(service: std::net::SocketAddr) -> Value {
 }
 
 /// A connection that has switched.
-async fn socket(gateway: &Gateway) -> Client {
+pub(crate) async fn socket(gateway: &Gateway) -> Client {
     let mut client = Client::connect(gateway.local_addrs().listen).await;
     client.send(HANDSHAKE).await;
     let given = client.answer_or_end("GET").await.expect("no answer");

@@ -70,7 +70,7 @@ fn live(pinned: &Arc<Pinned>, sample: &SampleRequest) -> Result<String, u16> {
     let mut exchange = Exchange::begin(Arc::clone(pinned), &mut head, &peer);
     match exchange.refused.take() {
         Some(refusal) => Err(refusal.status().as_u16()),
-        None => Ok(exchange.route_in(pinned).unwrap().name.to_string()),
+        None => Ok(exchange.route().unwrap().name.to_string()),
     }
 }
 
@@ -94,9 +94,9 @@ proptest! {
             route.name = format!("r{number}");
         }
         let snapshot = Arc::new(Snapshot::empty(1).with_routes(&routes, None).unwrap());
-        let plane = plane_of(&GatewayConfig::default(), 1, &None, Arc::default(), None);
+        let plane = plane_of(&GatewayConfig::default(), 1, Arc::default(), None);
         let stage = Stage::live(&plane, Arc::clone(&snapshot));
-        let pinned = Arc::new(Pinned { plane: Arc::new(plane), snapshot, worker: 0 });
+        let pinned = Arc::new(Pinned::new(Arc::new(plane), snapshot, 0));
         for sample in samples {
             let explanation = stage.explain(&sample).unwrap();
             // A head that is refused as it is read never comes to the pipeline.

@@ -4,11 +4,12 @@
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use portreeve_config::Networks;
 
 use super::chain::{self, Chain};
+use crate::plane::TrustedProxies;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -130,7 +131,8 @@ pub struct Peer {
     scheme: Scheme,
     text: HeaderValue,
     certificate: Option<ClientCertificate>,
-    is_trusted: OnceLock<bool>,
+    /// What the last list of proxies said of it: twice the number of that list, and one more when it is on it.
+    verdict: AtomicU64,
     /// The first host that was asked for, and the element of `Forwarded` with it: nearly always the only one.
     element: OnceLock<(Option<HeaderValue>, HeaderValue)>,
 }
@@ -150,7 +152,7 @@ impl Peer {
             scheme,
             text: address.map_or(UNKNOWN, |address| value(address.to_string())),
             certificate: None,
-            is_trusted: OnceLock::new(),
+            verdict: AtomicU64::new(0),
             element: OnceLock::new(),
         }
     }
@@ -162,10 +164,19 @@ impl Peer {
         self
     }
 
-    /// Whether it is a proxy whose word is taken. Asked once a connection: the list is the same for all of it.
-    pub fn is_trusted(&self, proxies: &Networks) -> bool {
-        !proxies.is_empty()
-            && *self.is_trusted.get_or_init(|| self.address.is_some_and(|address| proxies.contains(address)))
+    /// Whether it is a proxy whose word is taken. A list is asked once a connection.
+    pub fn is_trusted(&self, proxies: &TrustedProxies) -> bool {
+        let networks = proxies.networks();
+        if networks.is_empty() {
+            return false;
+        }
+        let known = self.verdict.load(Ordering::Relaxed);
+        if known >> 1 == proxies.number() {
+            return known & 1 == 1;
+        }
+        let is_trusted = self.address.is_some_and(|address| networks.contains(address));
+        self.verdict.store(proxies.number() << 1 | u64::from(is_trusted), Ordering::Relaxed);
+        is_trusted
     }
 
     /// Says where the request came from, when the peer is the client: `headers` hold no word of its own any more.
@@ -185,7 +196,7 @@ impl Peer {
         &self,
         headers: &mut HeaderMap,
         host: Option<&HeaderValue>,
-        proxies: &Networks,
+        proxies: &TrustedProxies,
     ) -> Option<IpAddr> {
         let chain = Chain::read(headers, &FORWARDED_FOR);
         headers.insert(FORWARDED_FOR, behind(&chain.list, &self.text));
@@ -200,7 +211,7 @@ impl Peer {
             };
         }
         self.name_certificate(headers);
-        chain.client(self.address, proxies)
+        chain.client(self.address, proxies.networks())
     }
 
     fn name_certificate(&self, headers: &mut HeaderMap) {
