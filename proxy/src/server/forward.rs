@@ -1,6 +1,9 @@
 //! Carries one request through the pipeline: asks each verb in turn, and does between them the I/O they decide on. One
 //! path for every protocol on either side.
 
+mod client_body;
+mod stream;
+
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -8,19 +11,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Version, header, request, response};
+use http::{HeaderValue, Method, header, request, response};
 
 use super::alarm::{Alarm, Elapsed};
 use super::body::{Outgoing, Reply};
 use super::h1::{self, CallFault, Client};
-use super::request_body::{BodyEnd, RequestBody, Rules, Source};
-use super::upstream::{Answer, Call, ConnectFault, Given, Lease, Line};
+use super::request_body::{BodyEnd, Source};
+use super::tunnel::Far;
+use super::upstream::{Answer, ConnectFault, Given, Lease, Line, Purpose};
 use super::visit::Visit;
 use crate::pipeline::{self, Admission, AttemptFault, Exchange, Verdict};
 use crate::policy::balance::Endpoint;
-use crate::policy::grpc::web::RequestTranslator;
 use crate::rejection::Rejection;
 use crate::tls;
+use client_body::ClientBody;
 
 /// A request as it came in.
 pub(super) struct Arrival {
@@ -45,7 +49,7 @@ pub(super) enum Answered {
 pub(super) struct Switch {
     pub(super) parts: Box<response::Parts>,
     pub(super) protocol: HeaderValue,
-    pub(super) lease: Lease,
+    pub(super) far: Far,
     pub(super) exchange: Box<Exchange>,
 }
 
@@ -85,9 +89,10 @@ pub(super) async fn answer(
             visit.worker.reuse_request(journey.parts);
             match outcome {
                 Ok(((head, Answer::H1(lease)), _)) if is_switch(&head) => {
-                    let protocol = wished.unwrap_or(HeaderValue::from_static(""));
-                    let switch = Switch { parts: head, protocol, lease, exchange };
-                    return Answered::Switch(Box::new(switch));
+                    return switched(head, wished, Far::Connection(lease), exchange);
+                }
+                Ok(((head, Answer::Tunnel(stream, call)), _)) => {
+                    return switched(head, wished, Far::Stream(stream, call), exchange);
                 }
                 Ok(((head, _), _)) if must_switch && head.status.is_success() => exchange.no_switch(),
                 Ok(((head, answer), fill)) => {
@@ -100,6 +105,16 @@ pub(super) async fn answer(
         Err(rejection) => rejection,
     };
     Answered::Response(refuse(exchange, &refused))
+}
+
+fn switched(
+    parts: Box<response::Parts>,
+    wished: Option<HeaderValue>,
+    far: Far,
+    exchange: Box<Exchange>,
+) -> Answered {
+    let protocol = wished.unwrap_or(HeaderValue::from_static(""));
+    Answered::Switch(Box::new(Switch { parts, protocol, far, exchange }))
 }
 
 /// The answer that says no.
@@ -180,7 +195,8 @@ impl Journey<'_> {
             }
         }
         // Few requests make a connection: what that needs is in a box, not in the state of each.
-        Ok(match Box::pin(worker.upstreams.connect(&worker, endpoint, self.visit.ends)).await {
+        let purpose = Purpose { client: self.visit.ends, switches: self.upgrade.is_some() };
+        Ok(match Box::pin(worker.upstreams.connect(&worker, endpoint, purpose)).await {
             Ok(Line::H1(lease)) => {
                 let outcome = self.by_connection(lease, &target).await;
                 self.fault_in(outcome)
@@ -218,7 +234,10 @@ impl Journey<'_> {
             }
         };
         match poll_fn(|cx| instance.poll_answer(cx, worker, &mut interim)).await {
-            Ok(head) if is_switch(&head) && !self.agrees(&head) => Err(CallFault::Broken),
+            // What is still to come of the request would be taken for bytes of the other protocol.
+            Ok(head) if is_switch(&head) && (instance.still_sends() || !self.agrees(&head)) => {
+                Err(CallFault::Broken)
+            }
             Ok(head) => Ok((head, Answer::H1(lease))),
             Err(fault) => {
                 if let Some(body) = instance.take_body() {
@@ -229,52 +248,12 @@ impl Journey<'_> {
         }
     }
 
-    async fn by_stream(
-        &mut self,
-        call: Call,
-        endpoint: &Endpoint,
-        target: &PathAndQuery,
-    ) -> Result<Given, CallFault> {
-        let request = self.as_stream(endpoint, target).ok_or(CallFault::Broken)?;
-        match call.send(request).await {
-            Ok(answer) => {
-                let (head, incoming) = answer.into_parts();
-                Ok((Box::new(head), Answer::H2(incoming, call)))
-            }
-            Err(mut error) => Err(match error.take_message() {
-                Some(unsent) => {
-                    self.body.put_back(unsent.into_body());
-                    CallFault::Unsent
-                }
-                None => match self.body.end() {
-                    end @ (BodyEnd::TooLarge | BodyEnd::Broken | BodyEnd::Slow) => CallFault::Body(end),
-                    BodyEnd::Whole | BodyEnd::UnderWay | BodyEnd::Awaited => CallFault::Reset,
-                },
-            }),
-        }
-    }
-
     /// What the outcome of a call means for the attempt. A body of which a part is gone cannot be sent again.
     fn fault_in(&self, outcome: Result<Given, CallFault>) -> Result<Given, AttemptFault> {
         outcome.map_err(|fault| match fault {
             CallFault::Unsent if self.body.is_lost() => AttemptFault::Reset,
             fault => fault_of(fault),
         })
-    }
-
-    /// The request in the form of HTTP/2 (RFC 9113, 8.3.1): the host is a part of the target.
-    fn as_stream(&mut self, endpoint: &Endpoint, target: &PathAndQuery) -> Option<Request<RequestBody>> {
-        let mut headers = self.parts.headers.clone();
-        let host = headers.remove(header::HOST)?;
-        headers.remove(header::CONTENT_LENGTH);
-        let scheme = if endpoint.dial.tls.is_some() { "https" } else { "http" };
-        let uri = http::Uri::builder().scheme(scheme).authority(host.as_bytes());
-        let mut request = Request::new(self.body.take());
-        *request.uri_mut() = uri.path_and_query(target.clone()).build().ok()?;
-        *request.method_mut() = self.parts.method.clone();
-        *request.version_mut() = Version::HTTP_2;
-        *request.headers_mut() = headers;
-        Some(request)
     }
 
     /// Whether the instance switches to what the client wished for, and nothing else.
@@ -289,52 +268,6 @@ impl Journey<'_> {
     }
 }
 
-/// A client's body between attempts.
-struct ClientBody {
-    /// Not taken yet by an attempt that may have read from it.
-    untouched: Option<Source>,
-    exists: bool,
-    /// Only a body needs one.
-    rules: Option<Rules>,
-    translator: Option<RequestTranslator>,
-}
-
-impl ClientBody {
-    fn new(source: Source, exchange: &Exchange, translator: Option<RequestTranslator>) -> Self {
-        let exists = source.exists();
-        Self {
-            untouched: exists.then_some(source),
-            exists,
-            rules: exists.then(|| Rules::of(exchange)),
-            translator,
-        }
-    }
-
-    fn take(&mut self) -> RequestBody {
-        match (self.untouched.take(), &self.rules) {
-            (Some(source), Some(rules)) => RequestBody::new(source, rules.clone(), self.translator.take()),
-            _ => RequestBody::none(),
-        }
-    }
-
-    fn put_back(&mut self, body: RequestBody) {
-        if let Some((source, translator)) = body.into_source() {
-            self.untouched = Some(source).filter(|_| self.exists);
-            self.translator = translator;
-        }
-    }
-
-    /// Whether an attempt has read from it.
-    fn is_lost(&self) -> bool {
-        self.exists && self.untouched.is_none()
-    }
-
-    /// How far it has come.
-    fn end(&self) -> BodyEnd {
-        self.rules.as_ref().map_or(BodyEnd::Whole, Rules::end)
-    }
-}
-
 fn is_switch(head: &response::Parts) -> bool {
     head.status == http::StatusCode::SWITCHING_PROTOCOLS
 }
@@ -343,6 +276,7 @@ fn fault_of(fault: CallFault) -> AttemptFault {
     match fault {
         CallFault::Unsent => AttemptFault::NotConnected,
         CallFault::Broken => AttemptFault::Broken,
+        CallFault::NoSwitch => AttemptFault::NoSwitch,
         CallFault::Body(BodyEnd::TooLarge) => AttemptFault::BodyTooLarge,
         CallFault::Body(BodyEnd::Slow) => AttemptFault::BodySlow,
         CallFault::Body(_) => AttemptFault::ClientGone,

@@ -149,9 +149,7 @@ impl RequestBody {
         let piece = match &mut self.source {
             Source::None => Poll::Ready(None),
             Source::H1(upload) => upload.poll(cx),
-            Source::H2(received) => {
-                received.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| BodyEnd::Broken)))
-            }
+            Source::H2(received) => received.poll_frame(cx),
         };
         let Poll::Ready(piece) = piece else {
             self.comes(BodyEnd::Awaited);

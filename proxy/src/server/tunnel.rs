@@ -5,27 +5,52 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
 use super::alarm::Alarm;
 use super::forward::Switch;
 use super::h1::write_switch;
 use super::stream::Stream;
+use super::upstream::{Call, Lease};
 use super::visit::Visit;
 use super::wire::Wire;
 use crate::pipeline::Exchange;
 
 /// Hands a client's HTTP/1 connection over to the protocol that its instance agreed to.
 pub(super) async fn by_upgrade(mut client: Wire, visit: &Visit, switch: Switch) {
-    let Switch { parts, protocol, mut lease, mut exchange } = switch;
-    let Some(instance) = lease.take() else { return };
+    let Switch { parts, protocol, far, mut exchange } = switch;
+    let Some((mut instance, _place)) = far.into_wire().await else { return };
     write_switch(client.output(), &parts, &protocol);
-    carry(&mut client, &mut instance.into_wire(), visit, &mut exchange).await;
+    carry(&mut client, &mut instance, visit, &mut exchange).await;
 }
 
 /// Hands a client's stream of HTTP/2 over to the protocol that its instance agreed to (RFC 8441).
 pub(super) async fn by_stream(client: Stream, visit: &Visit, switch: Switch) {
-    let Switch { mut lease, mut exchange, .. } = switch;
-    let Some(instance) = lease.take() else { return };
-    carry(&mut Wire::new(client), &mut instance.into_wire(), visit, &mut exchange).await;
+    let Switch { far, mut exchange, .. } = switch;
+    let Some((mut instance, _place)) = far.into_wire().await else { return };
+    carry(&mut Wire::new(client), &mut instance, visit, &mut exchange).await;
+}
+
+/// The instance's end of a tunnel.
+pub(super) enum Far {
+    /// A connection that has switched.
+    Connection(Lease),
+    /// A stream of HTTP/2, and its place on the connection.
+    Stream(OnUpgrade, Call),
+}
+
+impl Far {
+    /// Its bytes, with what is to be held on to as long as they go; `None` when it is gone already.
+    async fn into_wire(self) -> Option<(Wire, Option<Call>)> {
+        match self {
+            Self::Connection(mut lease) => Some((lease.take()?.into_wire(), None)),
+            Self::Stream(stream, call) => {
+                let stream = Stream::Upgraded(Box::new(TokioIo::new(stream.await.ok()?)));
+                Some((Wire::new(stream), Some(call)))
+            }
+        }
+    }
 }
 
 /// Carries bytes both ways. Each side may end its half while the other goes on.

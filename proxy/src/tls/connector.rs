@@ -30,6 +30,8 @@ pub struct Connector {
     files: Digest,
     name: Option<ServerName<'static>>,
     config: Arc<ClientConfig>,
+    /// The same without HTTP/2, where HTTP/1.1 may be spoken.
+    without_h2: Arc<ClientConfig>,
 }
 
 impl Connector {
@@ -49,18 +51,18 @@ impl Connector {
         let (Some(authorities), Some(own), Some(name)) = (authorities, own, name) else { return Err(faults) };
         let config = made(authorities, own, protocol)
             .map_err(|fault| Fault::new("", format!("TLS cannot be set up: {fault}")))?;
-        Ok(Self {
-            settings: settings.clone(),
-            protocol,
-            files: files.digest(),
-            name,
-            config: Arc::new(config),
-        })
+        let config = Arc::new(config);
+        let mut without_h2 = Arc::clone(&config);
+        if protocol != UpstreamProtocol::Http2 {
+            Arc::make_mut(&mut without_h2).alpn_protocols = offered(&[Alpn::Http11]);
+        }
+        Ok(Self { settings: settings.clone(), protocol, files: files.digest(), name, config, without_h2 })
     }
 
     /// Does the handshake on a new connection. The certificate must be for `server_name` of the settings, else for
     /// `host`: the host name, or the IP address, that led to the instance. What ALPN agreed on comes with the stream;
-    /// `None` means HTTP/1.1. It takes as long as the instance likes: the caller sets the limit.
+    /// `None` means HTTP/1.1. For a request that `switches` to another protocol HTTP/1.1 is agreed on where it may be. It
+    /// takes as long as the instance likes: the caller sets the limit.
     ///
     /// With TLS 1.3 an instance that refuses the gateway's certificate says so only when the stream is read.
     ///
@@ -70,6 +72,7 @@ impl Connector {
         &self,
         socket: S,
         host: &str,
+        switches: bool,
     ) -> Result<(TlsStream<S>, Option<Alpn>), ConnectFault>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -78,7 +81,8 @@ impl Connector {
             Some(name) => name.clone(),
             None => server_name(host).ok_or_else(|| ConnectFault::Name(host.to_owned()))?,
         };
-        let stream = TlsConnector::from(Arc::clone(&self.config)).connect(name, socket).await?;
+        let config = if switches { &self.without_h2 } else { &self.config };
+        let stream = TlsConnector::from(Arc::clone(config)).connect(name, socket).await?;
         let agreed = agreed(stream.get_ref().1.alpn_protocol());
         // RFC 9113, 3.2: over TLS nobody may speak HTTP/2 without having agreed on it.
         if self.protocol == UpstreamProtocol::Http2 && agreed != Some(Alpn::H2) {
@@ -112,14 +116,17 @@ fn made(
         Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own))),
         None => builder.with_no_client_auth(),
     };
-    let offered: &[_] = match protocol {
+    config.alpn_protocols = offered(match protocol {
         UpstreamProtocol::Auto => &[Alpn::H2, Alpn::Http11],
         UpstreamProtocol::Http1 => &[Alpn::Http11],
         UpstreamProtocol::Http2 => &[Alpn::H2],
-    };
-    config.alpn_protocols = offered.iter().map(|protocol| wire_name(*protocol).to_vec()).collect();
+    });
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     Ok(config)
+}
+
+fn offered(protocols: &[Alpn]) -> Vec<Vec<u8>> {
+    protocols.iter().map(|protocol| wire_name(*protocol).to_vec()).collect()
 }
 
 fn authorities(path: Option<&Path>, files: &Files) -> Result<RootCertStore, Faults> {

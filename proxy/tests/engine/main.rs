@@ -35,4 +35,5 @@ mod seeds;
 mod smuggling;
 mod stage;
 mod stopping;
+mod streams;
 mod tunnels;

@@ -1,15 +1,19 @@
 //! WebSocket through the gateway, over HTTP/1.1 (RFC 6455) and HTTP/2 (RFC 8441). To the gateway it is bytes; frames are
 //! written here as a client would, so that a byte too many or too few is seen.
 
-use http::{Method, Request};
-use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
+
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use portreeve_proxy::Gateway;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::client::{Client, find_end, limited};
-use crate::foreign::{Caller, Speaks, nothing};
+use crate::foreign::{AnyBody, Caller, Speaks, nothing};
 use crate::loris::raise_the_limit_of_descriptors;
 use crate::stage::{config, metric, parsed, start, with};
 
@@ -176,6 +180,110 @@ async fn messages_go_both_ways_over_http_2() {
     for tunnel in tunnels {
         closes(tunnel).await;
     }
+    gateway.shutdown().await;
+}
+
+/// An instance of HTTP/2 by prior knowledge that sends back what comes by its tunnels, if it takes any.
+async fn service_of_http_2(takes_tunnels: bool) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            if takes_tunnels {
+                server.enable_connect_protocol();
+            }
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), service_fn(echoing)));
+        }
+    });
+    address
+}
+
+async fn echoing(mut request: Request<Incoming>) -> Result<Response<AnyBody>, Infallible> {
+    let mut answer = Response::new(nothing());
+    if request.uri().path() == "/refused" {
+        *answer.status_mut() = http::StatusCode::FORBIDDEN;
+        return Ok(answer);
+    }
+    let protocol = request.extensions().get::<hyper::ext::Protocol>().cloned();
+    assert_eq!((request.method(), protocol.unwrap().as_str()), (&Method::CONNECT, "websocket"));
+    for field in ["sec-websocket-key", "upgrade", "connection"] {
+        assert!(!request.headers().contains_key(field), "{field}");
+    }
+    assert_eq!(request.headers()["sec-websocket-version"], "13");
+    answer
+        .headers_mut()
+        .insert("sec-websocket-protocol", request.headers()["sec-websocket-protocol"].clone());
+    tokio::spawn(async move {
+        let stream = TokioIo::new(hyper::upgrade::on(&mut request).await.unwrap());
+        let (mut reads, mut writes) = tokio::io::split(stream);
+        let _ = tokio::io::copy(&mut reads, &mut writes).await;
+        let _ = writes.shutdown().await;
+    });
+    Ok(answer)
+}
+
+fn by_http_2(mut settings: Value) -> Value {
+    settings["services"]["s"]["protocol"] = json!("http2");
+    settings["routes"][0]["match"]["path"] = json!("/*");
+    settings
+}
+
+/// A tunnel by HTTP/2, or why there is none.
+async fn tunnel(caller: &mut Caller, path: &str) -> Response<Incoming> {
+    let request = Request::builder().method(Method::CONNECT).uri(path);
+    let request = request.header("sec-websocket-version", "13").header("sec-websocket-protocol", "chat");
+    let request = request.extension(hyper::ext::Protocol::from_static("websocket"));
+    caller.send(request.body(nothing()).unwrap()).await
+}
+
+/// A message to somebody who sends back all that comes, as it comes.
+async fn comes_back(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), length: usize) {
+    let message = vec![b'm'; length];
+    let mut back = vec![0; length];
+    let (mut reads, mut writes) = tokio::io::split(stream);
+    let both = async { tokio::join!(writes.write_all(&message), reads.read_exact(&mut back)) };
+    let (written, read) = limited(both).await;
+    written.unwrap();
+    read.unwrap();
+    assert!(back == message);
+}
+
+#[tokio::test]
+async fn an_instance_of_http_2_is_asked_for_a_tunnel() {
+    let gateway = start(by_http_2(settings(service_of_http_2(true).await))).await;
+    for _ in 0..2 {
+        let mut client = socket(&gateway).await;
+        comes_back(&mut client.stream, 1_000_000).await;
+        client.stream.shutdown().await.unwrap();
+        assert!(client.is_closed().await);
+    }
+    let mut caller = Caller::connect(Speaks::Http2, gateway.local_addrs().listen).await;
+    let response = tunnel(&mut caller, "/socket").await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["sec-websocket-protocol"], "chat");
+    let mut stream = TokioIo::new(limited(hyper::upgrade::on(response)).await.unwrap());
+    comes_back(&mut stream, 1_000_000).await;
+    assert_eq!(tunnel(&mut caller, "/refused").await.status(), 403);
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
+    client.send(HANDSHAKE.replace("/socket", "/refused")).await;
+    assert_eq!(client.answer("GET").await.status, 403);
+    drop(stream);
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_instance_of_http_2_without_tunnels_is_named() {
+    let gateway = start(by_http_2(settings(service_of_http_2(false).await))).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
+    for _ in 0..2 {
+        client.send(HANDSHAKE).await;
+        let given = client.answer("GET").await;
+        given.problem(502, "no_switch");
+        assert_eq!(given.field("proxy-status"), Some("gateway; error=http_upgrade_failed"));
+    }
+    let mut caller = Caller::connect(Speaks::Http2, gateway.local_addrs().listen).await;
+    assert_eq!(tunnel(&mut caller, "/socket").await.status(), 502);
     gateway.shutdown().await;
 }
 

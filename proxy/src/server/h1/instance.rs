@@ -29,6 +29,8 @@ pub(in crate::server) enum CallFault {
     Reset,
     /// What came back is no answer.
     Broken,
+    /// It cannot switch to another protocol as it is spoken to.
+    NoSwitch,
     /// The request's body could not be sent to its end.
     Body(BodyEnd),
 }

@@ -2,7 +2,7 @@
 //! 4.1): floods of frames that carry nothing forward are ended here, and it is known how much of what was answered
 //! the client has taken.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::held::Held;
 use crate::server::stream::Stream;
 
 /// Over how long frames are counted.
@@ -39,19 +40,25 @@ pub(super) struct Passed {
 
 /// A connection whose frames are watched.
 pub(super) struct Watched {
-    stream: Stream,
+    /// Also of whoever ends the connection.
+    stream: Rc<RefCell<Stream>>,
     /// Read before the connection was handed over.
     first: BytesMut,
     read: Headers,
     written: Headers,
     allowance: Allowance,
     passed: Rc<Passed>,
+    held: Rc<Held>,
     /// The last write took all it was given, so that a frame may follow.
     is_between_frames: bool,
 }
 
 impl Watched {
-    pub(super) fn new(stream: Stream, first: BytesMut, idle_frames: u32, passed: Rc<Passed>) -> Self {
+    pub(super) fn new(
+        (stream, first): (Rc<RefCell<Stream>>, BytesMut),
+        idle_frames: u32,
+        (passed, held): (Rc<Passed>, Rc<Held>),
+    ) -> Self {
         Self {
             stream,
             first,
@@ -59,20 +66,24 @@ impl Watched {
             written: Headers::after(0),
             allowance: Allowance::new(idle_frames),
             passed,
+            held,
             is_between_frames: true,
         }
     }
 
     fn watch_read(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<()> {
-        let allowance = &mut self.allowance;
-        self.read.walk(bytes, |frame| allowance.came(frame));
+        let (allowance, held) = (&mut self.allowance, &self.held);
+        self.read.walk(bytes, |frame| {
+            allowance.came(frame);
+            held.came(frame.data());
+        });
         if self.allowance.is_kept() {
             return Ok(());
         }
         self.passed.is_flood.set(true);
         if self.is_between_frames {
             // The peer may not even read it.
-            let _ = Pin::new(&mut self.stream).poll_write(cx, CALM_DOWN);
+            let _ = Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, CALM_DOWN);
         }
         Err(io::Error::other("too many frames that carry nothing forward"))
     }
@@ -83,11 +94,7 @@ impl Watched {
         self.is_between_frames = count == parts.iter().map(|part| part.len()).sum::<usize>();
         for part in parts {
             let taken = count.min(part.len());
-            self.written.walk(&part[..taken], |frame| {
-                if frame.kind == DATA {
-                    data += u64::from(frame.length);
-                }
-            });
+            self.written.walk(&part[..taken], |frame| data += frame.data());
             count -= taken;
         }
         self.passed.data_written.set(self.passed.data_written.get() + data);
@@ -99,7 +106,7 @@ impl AsyncRead for Watched {
         let this = self.get_mut();
         let before = into.filled().len();
         if this.first.is_empty() {
-            std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, into))?;
+            std::task::ready!(Pin::new(&mut *this.stream.borrow_mut()).poll_read(cx, into))?;
         } else {
             let count = this.first.len().min(into.remaining());
             into.put_slice(&this.first[..count]);
@@ -112,7 +119,7 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let count = std::task::ready!(Pin::new(&mut this.stream).poll_write(cx, from))?;
+        let count = std::task::ready!(Pin::new(&mut *this.stream.borrow_mut()).poll_write(cx, from))?;
         this.watch_written(&[io::IoSlice::new(from)], count);
         Poll::Ready(Ok(count))
     }
@@ -123,35 +130,43 @@ impl AsyncWrite for Watched {
         from: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let count = std::task::ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, from))?;
+        let count =
+            std::task::ready!(Pin::new(&mut *this.stream.borrow_mut()).poll_write_vectored(cx, from))?;
         this.watch_written(from, count);
         Poll::Ready(Ok(count))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.borrow().is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        Pin::new(&mut *self.get_mut().stream.borrow_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        Pin::new(&mut *self.get_mut().stream.borrow_mut()).poll_shutdown(cx)
     }
 }
 
 /// A frame's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FrameHeader {
+pub(in crate::server) struct FrameHeader {
     length: u32,
     kind: u8,
     flags: u8,
 }
 
+impl FrameHeader {
+    /// Bytes of data that the frame carries.
+    pub(in crate::server) fn data(self) -> u64 {
+        if self.kind == DATA { self.length.into() } else { 0 }
+    }
+}
+
 /// Finds the frames' headers in a run of bytes, however it is cut.
 #[derive(Debug)]
-struct Headers {
+pub(in crate::server) struct Headers {
     header: [u8; 9],
     have: usize,
     /// Bytes before the next header.
@@ -159,11 +174,17 @@ struct Headers {
 }
 
 impl Headers {
-    fn after(skip: usize) -> Self {
+    /// Begins behind so many bytes of something else.
+    pub(in crate::server) fn after(skip: usize) -> Self {
         Self { header: [0; 9], have: 0, skip }
     }
 
-    fn walk(&mut self, mut bytes: &[u8], mut found: impl FnMut(FrameHeader)) {
+    /// Whether the next byte is the first of a frame.
+    pub(in crate::server) fn is_between(&self) -> bool {
+        self.have == 0 && self.skip == 0
+    }
+
+    pub(in crate::server) fn walk(&mut self, mut bytes: &[u8], mut found: impl FnMut(FrameHeader)) {
         while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;

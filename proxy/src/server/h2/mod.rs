@@ -3,10 +3,12 @@
 
 mod frames;
 mod head;
+mod held;
 mod patience;
 mod received;
 mod sent;
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -22,8 +24,11 @@ use hyper::ext::Protocol;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use portreeve_config::{ByteSize, Limits};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-pub(super) use frames::PREFACE;
+pub(super) use frames::{Headers, PREFACE};
+pub(super) use held::Held;
 pub(super) use received::Received;
 
 use super::alarm::Alarm;
@@ -42,14 +47,19 @@ use sent::{Busy, Sent};
 /// What is held of one answer that the client does not take.
 const SEND_BUFFER: usize = 16 * 1024;
 
+/// What is read of a client whose connection has ended, so that it hears why.
+const UNWANTED: usize = 256 * 1024;
 /// How long a client without streams has to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves a connection to its end. `first` was read from it already.
 pub(super) async fn serve(visit: Rc<Visit>, stream: Stream, first: BytesMut) {
-    let state = Rc::new(State::default());
     let limits = &visit.limits.http2;
-    let watched = Watched::new(stream, first, limits.idle_frames, Rc::clone(&state.passed));
+    let charge = visit.worker.charge();
+    let state = Rc::new(State::new(Held::new(limits.connection_window.get(), charge)));
+    let stream = Rc::new(RefCell::new(stream));
+    let noted = (Rc::clone(&state.passed), Rc::clone(&state.held));
+    let watched = Watched::new((Rc::clone(&stream), first), limits.idle_frames, noted);
     let service = {
         let (visit, state) = (Rc::clone(&visit), Rc::clone(&state));
         service_fn(move |request| {
@@ -57,22 +67,9 @@ pub(super) async fn serve(visit: Rc<Visit>, stream: Stream, first: BytesMut) {
             answer(Rc::clone(&visit), Rc::clone(&state), request)
         })
     };
-    let window = |size: portreeve_config::ByteSize| u32::try_from(size.get()).unwrap_or(u32::MAX >> 1);
-    let connection = http2::Builder::new(OnThisThread)
-        .timer(TokioTimer::new())
-        .auto_date_header(false)
-        .max_concurrent_streams(limits.streams)
-        .initial_stream_window_size(window(limits.stream_window))
-        .initial_connection_window_size(window(limits.connection_window))
-        .max_header_list_size(window(visit.limits.header_bytes))
-        .max_pending_accept_reset_streams(limits.reset_streams)
-        .max_local_error_reset_streams(limits.faulty_streams)
-        .keep_alive_interval(limits.ping_interval.get())
-        .keep_alive_timeout(limits.ping_interval.get())
-        .max_send_buf_size(SEND_BUFFER)
-        .enable_connect_protocol()
-        .serve_connection(TokioIo::new(watched), service);
-    let mut connection = pin!(connection);
+    let connection = protocol(&visit.limits).serve_connection(TokioIo::new(watched), service);
+    let mut connection = Box::pin(connection);
+    let unsent = visit.worker.charge();
     let mut patience = Patience::new(&visit, &state);
     let alarm = Alarm::default();
     let mut ending_since: Option<Instant> = None;
@@ -82,6 +79,7 @@ pub(super) async fn serve(visit: Rc<Visit>, stream: Stream, first: BytesMut) {
             return Poll::Ready(());
         }
         visit.listen(cx);
+        unsent.set(usize::try_from(state.unsent()).unwrap_or(usize::MAX));
         while alarm.poll(cx, patience.next_look).is_ready() {
             if patience.look(&visit, &state) {
                 return Poll::Ready(());
@@ -103,6 +101,48 @@ pub(super) async fn serve(visit: Rc<Visit>, stream: Stream, first: BytesMut) {
         }
     })
     .await;
+    drop((connection, unsent));
+    if let Some(stream) = Rc::into_inner(stream) {
+        linger(stream.into_inner(), &alarm).await;
+    }
+}
+
+/// HTTP/2 as it is spoken with clients.
+fn protocol(limits: &Limits) -> http2::Builder<OnThisThread> {
+    let window = |size: ByteSize| u32::try_from(size.get()).unwrap_or(u32::MAX >> 1);
+    let (mut builder, own) = (http2::Builder::new(OnThisThread), &limits.http2);
+    builder
+        .timer(TokioTimer::new())
+        .auto_date_header(false)
+        .max_concurrent_streams(own.streams)
+        .initial_stream_window_size(window(own.stream_window))
+        .initial_connection_window_size(window(own.connection_window))
+        .max_header_list_size(window(limits.header_bytes))
+        .max_pending_accept_reset_streams(own.reset_streams)
+        .max_local_error_reset_streams(own.faulty_streams)
+        .keep_alive_interval(own.ping_interval.get())
+        .keep_alive_timeout(own.ping_interval.get())
+        .max_send_buf_size(SEND_BUFFER)
+        .enable_connect_protocol();
+    builder
+}
+
+/// Lets the client read what was said last: closing a connection in which something is unread resets it, and takes the
+/// last answer or GOAWAY with it. A client that has ended its half makes this short.
+async fn linger(mut stream: Stream, alarm: &Alarm) {
+    let ending = async {
+        let (mut unwanted, mut piece) = (0, [0; 4096]);
+        stream.shutdown().await?;
+        while unwanted < UNWANTED {
+            match stream.read(&mut piece).await? {
+                0 => break,
+                count => unwanted += count,
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // However it ends, it ends now.
+    let _ = alarm.within(Instant::now() + FAREWELL, pin!(ending)).await;
 }
 
 async fn answer(
@@ -116,7 +156,7 @@ async fn answer(
         (value, hyper::upgrade::on(&mut request))
     });
     let (mut parts, incoming) = request.into_parts();
-    let received = Received::new(incoming, &parts.headers);
+    let received = Received::new(incoming, &parts.headers, (&visit.limits, &state.held));
     let fault = normalise(&mut parts).err().or_else(|| beyond_limits(&parts, &visit));
     let (upgrade, upgraded) = tunnel.unzip();
     let answered = match fault {
@@ -143,6 +183,7 @@ async fn answer(
             // It ends at this hop, and HTTP/2 has no such field (RFC 9113, 8.2.2).
             head.headers.remove(header::CONNECTION);
             if let Some(received) = received {
+                received.is_answered();
                 Received::let_go(received).await;
             }
             Response::from_parts(*head, Sent { body: Some(body), busy: Some(busy), state, handed: 0 })

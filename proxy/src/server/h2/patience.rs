@@ -5,14 +5,14 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::frames::Passed;
+use super::held::Held;
 use crate::server::visit::Visit;
 
 /// What is known of a connection's streams.
-#[derive(Default)]
 pub(super) struct State {
     pub(super) passed: Rc<Passed>,
-    /// Requests whose answers have not ended.
-    pub(super) open: Cell<usize>,
+    /// With the number of requests whose answers have not ended.
+    pub(super) held: Rc<Held>,
     /// The connection may have no more requests.
     pub(super) is_spent: Cell<bool>,
     /// Bytes of answers that were handed over to be sent.
@@ -20,9 +20,13 @@ pub(super) struct State {
 }
 
 impl State {
+    pub(super) fn new(held: Held) -> Self {
+        Self { passed: Rc::default(), held: Rc::new(held), is_spent: Cell::new(false), handed: Cell::new(0) }
+    }
+
     /// Whether all requests were answered, and all answers written.
     pub(super) fn is_quiet(&self) -> bool {
-        self.open.get() == 0 && self.unsent() == 0
+        self.held.streams() == 0 && self.unsent() == 0
     }
 
     /// Bytes of answers that were handed over and not written.
@@ -39,6 +43,7 @@ pub(super) struct Patience {
     idle_since: Option<Instant>,
     data_written: u64,
     slow_since: Option<Instant>,
+    stuck_since: Option<Instant>,
 }
 
 impl Patience {
@@ -49,6 +54,7 @@ impl Patience {
             idle_since: Some(visit.began),
             data_written: state.passed.data_written.get(),
             slow_since: None,
+            stuck_since: None,
         }
     }
 
@@ -57,7 +63,7 @@ impl Patience {
         let (now, limits) = (Instant::now(), &visit.limits);
         let window = limits.rate_window.get();
         let written = state.passed.data_written.get();
-        let is_idle = state.open.get() == 0;
+        let is_idle = state.held.streams() == 0;
         let idle_since = *self.idle_since.get_or_insert(now);
         if !is_idle {
             self.idle_since = None;
@@ -69,7 +75,14 @@ impl Patience {
         self.is_over |= now >= visit.until || (is_idle && now >= idle_since + patience);
         // Something is there for the client, and it takes less than it must.
         let due = limits.min_rate.get().saturating_mul(window.as_secs().max(1));
-        let is_slow = due > 0 && state.unsent() > 0 && written - self.data_written < due;
+        let is_waiting = state.unsent() > 0;
+        let is_slow = due > 0 && is_waiting && written - self.data_written < due;
+        // Where slowness is not looked at, taking nothing at all is.
+        let is_stuck = is_waiting && written == self.data_written;
+        let stuck_since = *self.stuck_since.get_or_insert(now);
+        if !is_stuck {
+            self.stuck_since = None;
+        }
         self.data_written = written;
         let slow_since = match is_slow {
             true => *self.slow_since.get_or_insert(now),
@@ -81,6 +94,6 @@ impl Patience {
         // Without open streams it may be what a client gave up that was never written.
         let grace = if is_idle { limits.idle_timeout.get() } else { window };
         self.next_look = now + window.min(patience);
-        is_slow && now >= slow_since + grace
+        (is_slow && now >= slow_since + grace) || (is_stuck && now >= stuck_since + limits.idle_timeout.get())
     }
 }

@@ -15,14 +15,14 @@ pub(super) struct Busy(pub(super) Rc<State>);
 
 impl Busy {
     pub(super) fn begin(state: &Rc<State>) -> Self {
-        state.open.set(state.open.get() + 1);
+        state.held.begin();
         Self(Rc::clone(state))
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
+        self.0.held.end();
     }
 }
 

@@ -41,6 +41,15 @@ pub(in crate::server) enum ConnectFault {
     Http(#[from] hyper::Error),
 }
 
+/// What a connection is made for.
+#[derive(Clone, Copy)]
+pub(in crate::server) struct Purpose {
+    /// Whose request it is to carry.
+    pub(in crate::server) client: Ends,
+    /// The client would like to switch to another protocol.
+    pub(in crate::server) switches: bool,
+}
+
 /// A connection for a call.
 pub(in crate::server) enum Line {
     /// For one call at a time.
@@ -58,9 +67,9 @@ impl Upstreams {
         self: &Rc<Self>,
         worker: &Worker,
         endpoint: &Endpoint,
-        client: Ends,
+        purpose: Purpose,
     ) -> Result<Line, ConnectFault> {
-        let connecting = self.open(worker, endpoint, client);
+        let connecting = self.open(worker, endpoint, purpose);
         let limit = worker.limits().connect_timeout.get();
         tokio::time::timeout(limit, connecting).await.unwrap_or(Err(ConnectFault::TimedOut(limit)))
     }
@@ -69,7 +78,7 @@ impl Upstreams {
         self: &Rc<Self>,
         worker: &Worker,
         endpoint: &Endpoint,
-        client: Ends,
+        Purpose { client, switches }: Purpose,
     ) -> Result<Line, ConnectFault> {
         let mut socket = reach(endpoint).await?;
         let proxy = endpoint.dial.proxy_protocol;
@@ -79,12 +88,12 @@ impl Upstreams {
         let (stream, is_h2) = match &endpoint.dial.tls {
             None => (Stream::Plain(socket), endpoint.dial.protocol == UpstreamProtocol::Http2),
             Some(connector) => {
-                let (stream, agreed) = connector.connect(socket, &name(endpoint)).await?;
+                let (stream, agreed) = connector.connect(socket, &name(endpoint), switches).await?;
                 (Stream::Tls(Box::new(stream)), agreed == Some(Alpn::H2))
             }
         };
         if is_h2 {
-            let connection = Rc::new(Multiplexed::open(stream, self.round.get()).await?);
+            let connection = Rc::new(Multiplexed::open(stream, self.round.get(), worker.charge()).await?);
             if proxy.is_none() {
                 self.share(endpoint.number, &connection);
             }

@@ -1,7 +1,8 @@
 //! HTTP/2 to instances, by hyper: one connection carries many calls.
 
-use std::cell::Cell;
-use std::future::Future;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,26 +14,37 @@ use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::Upstreams;
+use super::greeted::{Greeted, Greeting};
 use crate::policy::balance::Endpoint;
+use crate::server::h2::Held;
 use crate::server::request_body::RequestBody;
 use crate::server::stream::Stream;
+use crate::server::worker::Charge;
 
-/// Calls at one time by one connection; with more, another is opened. What servers allow at least by recommendation
-/// (RFC 9113, 6.5.2).
-const MAX_CALLS: u32 = 100;
+/// Calls at one time by one connection, where its instance allows more; with more, another is opened.
+const MAX_CALLS: usize = 1000;
+/// The same before the instance has said anything: what servers allow at least by recommendation (RFC 9113, 6.5.2).
+const FIRST_CALLS: usize = 100;
 /// What an instance may send of one answer before it was passed on.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for a whole connection.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// What is held of one request that the instance does not take.
+const SEND_BUFFER: usize = 16 * 1024;
 /// A connection that does not answer a PING for this long is dead.
 const PING: Duration = Duration::from_secs(20);
 
 /// A connection that many calls share.
 pub(in crate::server) struct Multiplexed {
     sender: SendRequest<RequestBody>,
-    calls: Cell<u32>,
+    connection: Rc<RefCell<Connection>>,
+    greeting: Rc<Greeting>,
+    /// Data of answers that has come and was not passed on, and the calls under way.
+    pub(super) held: Rc<Held>,
     used: Cell<u32>,
 }
+
+type Connection = Pin<Box<http2::Connection<TokioIo<Greeted>, RequestBody, OnThisThread>>>;
 
 /// Runs hyper's tasks on the worker's own thread.
 #[derive(Clone)]
@@ -49,31 +61,43 @@ impl Multiplexed {
     ///
     /// # Errors
     /// The other side does not speak it.
-    pub(super) async fn open(stream: Stream, round: u32) -> Result<Self, hyper::Error> {
+    pub(super) async fn open(stream: Stream, round: u32, charge: Charge) -> Result<Self, hyper::Error> {
+        let greeting = Rc::new(Greeting::default());
+        let held = Rc::new(Held::new(CONNECTION_WINDOW.into(), charge));
+        let greeted = Greeted::new(stream, Rc::clone(&greeting), Rc::clone(&held));
         let (mut sender, connection) = http2::Builder::new(OnThisThread)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
-            .handshake(TokioIo::new(stream))
+            .max_send_buf_size(SEND_BUFFER)
+            .initial_max_send_streams(FIRST_CALLS)
+            .handshake(TokioIo::new(greeted))
             .await?;
         // Its end is seen through the sender; there is nobody to tell here.
-        tokio::task::spawn_local(async move {
-            let _ = connection.await;
-        });
+        let connection: Rc<RefCell<Connection>> = Rc::new(RefCell::new(Box::pin(connection)));
+        let polled = Rc::clone(&connection);
+        tokio::task::spawn_local(poll_fn(move |cx| polled.borrow_mut().as_mut().poll(cx).map(drop)));
         sender.ready().await?;
-        Ok(Self { sender, calls: Cell::new(0), used: Cell::new(round) })
+        Ok(Self { sender, connection, greeting, held, used: Cell::new(round) })
     }
 
     /// Whether the connection can carry one more call.
     fn has_room(&self) -> bool {
-        self.calls.get() < MAX_CALLS && self.sender.is_ready()
+        let allowed = self.connection.borrow().current_max_send_streams();
+        self.held.streams() < allowed.min(MAX_CALLS) && self.sender.is_ready()
+    }
+
+    /// Whether the instance turns a stream into a tunnel where it is asked to (RFC 8441, 3), once it has said that.
+    pub(in crate::server) async fn takes_tunnels(&self) -> bool {
+        poll_fn(|cx| self.greeting.poll(cx)).await;
+        self.connection.borrow().is_extended_connect_protocol_enabled()
     }
 
     pub(super) fn is_of_use(&self, round: u32, rounds_kept: u32) -> bool {
         !self.sender.is_closed()
-            && (self.calls.get() > 0 || round.wrapping_sub(self.used.get()) <= rounds_kept)
+            && (self.held.streams() > 0 || round.wrapping_sub(self.used.get()) <= rounds_kept)
     }
 
     /// Sends a call.
@@ -93,7 +117,7 @@ pub(in crate::server) struct Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.connection.calls.set(self.connection.calls.get() - 1);
+        self.connection.held.end();
         self.connection.used.set(self.pool.round.get());
     }
 }
@@ -107,7 +131,7 @@ impl Upstreams {
     }
 
     pub(super) fn enter(self: &Rc<Self>, connection: &Rc<Multiplexed>) -> Call {
-        connection.calls.set(connection.calls.get() + 1);
+        connection.held.begin();
         Call { connection: Rc::clone(connection), pool: Rc::clone(self) }
     }
 

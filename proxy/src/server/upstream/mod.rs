@@ -1,6 +1,7 @@
 //! Connections to instances: one pool a worker, the most recently used connection first, so that idle ones age out.
 
 mod dial;
+mod greeted;
 mod h2;
 
 use std::cell::{Cell, RefCell};
@@ -13,8 +14,9 @@ use foldhash::HashMap;
 use http::response;
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
-pub(super) use dial::{ConnectFault, Line, reach};
+pub(super) use dial::{ConnectFault, Line, Purpose, reach};
 use h2::Multiplexed;
 pub(super) use h2::{Call, OnThisThread};
 
@@ -61,7 +63,9 @@ pub(super) enum Answer {
     /// By HTTP/1.
     H1(Lease),
     /// By a stream of HTTP/2.
-    H2(Incoming, #[expect(dead_code, reason = "dropped with the answer, which frees its place")] Call),
+    H2(Incoming, Call),
+    /// A stream that becomes a tunnel: there is no body.
+    Tunnel(OnUpgrade, Call),
 }
 
 impl Upstreams {
@@ -139,6 +143,7 @@ impl Answer {
             Self::H1(lease) => lease.instance.as_deref().is_some_and(Instance::still_sends),
             // Its own task sends it.
             Self::H2(..) => true,
+            Self::Tunnel(..) => false,
         }
     }
 
@@ -155,10 +160,13 @@ impl Answer {
                     Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
                 }
             },
-            Self::H2(incoming, _) => {
+            Self::H2(incoming, call) => {
                 let frame = ready!(std::pin::Pin::new(incoming).poll_frame(cx));
+                let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+                call.held.taken(data.map_or(0, Bytes::len) as u64);
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
+            Self::Tunnel(..) => Poll::Ready(None),
         }
     }
 
@@ -167,6 +175,7 @@ impl Answer {
         match self {
             Self::H1(lease) => lease.instance.as_deref().is_none_or(Instance::is_answered),
             Self::H2(incoming, _) => incoming.is_end_stream(),
+            Self::Tunnel(..) => true,
         }
     }
 
@@ -175,6 +184,7 @@ impl Answer {
         match self {
             Self::H1(lease) => lease.instance.as_deref().map_or(Some(0), Instance::answer_left),
             Self::H2(incoming, _) => incoming.size_hint().exact(),
+            Self::Tunnel(..) => Some(0),
         }
     }
 

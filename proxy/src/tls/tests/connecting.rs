@@ -56,13 +56,29 @@ async fn met(
         Some(facts)
     };
     let calling = async {
-        let (mut stream, _) = connector.connect(near, host).await?;
+        let (mut stream, _) = connector.connect(near, host, false).await?;
         stream.read_exact(&mut [0]).await?;
         let TlsStream::Client(stream) = stream else { unreachable!() };
         Ok(stream.get_ref().1.handshake_kind().unwrap())
     };
     let (facts, kind) = tokio::join!(serving, calling);
     kind.map(|kind| (facts.unwrap(), kind))
+}
+
+#[tokio::test]
+async fn a_request_that_switches_gets_http_1_where_it_may() {
+    let instance = Instance::new(|authority| authority.leaf(&["a.example"]));
+    for (protocol, agreed) in
+        [(UpstreamProtocol::Auto, Some(Alpn::Http11)), (UpstreamProtocol::Http2, Some(Alpn::H2))]
+    {
+        let connector = Connector::new(&instance.trusting(), protocol).unwrap();
+        for (switches, agreed) in [(false, Some(Alpn::H2)), (true, agreed)] {
+            let ((near, far), acceptor) = (duplex(64 * 1024), instance.acceptor());
+            let (_served, met) =
+                tokio::join!(acceptor.accept(far), connector.connect(near, "a.example", switches));
+            assert_eq!(met.unwrap().1, agreed, "{protocol:?} {switches}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -115,7 +131,7 @@ async fn the_protocol_decides_what_is_offered() {
         let (near, far) = duplex(64 * 1024);
         let (acceptor, connector) =
             (instance.acceptor(), Connector::new(&instance.trusting(), protocol).unwrap());
-        let (_served, met) = tokio::join!(acceptor.accept(far), connector.connect(near, "a.example"));
+        let (_served, met) = tokio::join!(acceptor.accept(far), connector.connect(near, "a.example", false));
         met.map(|(_, agreed)| agreed)
     };
     let [auto, http1, http2] = [UpstreamProtocol::Auto, UpstreamProtocol::Http1, UpstreamProtocol::Http2];
@@ -163,20 +179,20 @@ async fn what_comes_in_plain_text_is_never_data() {
     // Instead of a handshake, and before one.
     let (near, mut far) = duplex(64 * 1024);
     far.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno").await.unwrap();
-    let fault = connector.connect(near, "a.example").await.unwrap_err();
+    let fault = connector.connect(near, "a.example", false).await.unwrap_err();
     assert_eq!(fault.error_type(), "tls_protocol_error", "{fault}");
     // A record of application data without encryption, then a proper handshake.
     for injected in [b"\x17\x03\x03\x00\x04evil".as_slice(), b"x"] {
         let (near, mut far) = duplex(64 * 1024);
         far.write_all(injected).await.unwrap();
         let acceptor = instance.acceptor();
-        let (served, fault) = tokio::join!(acceptor.accept(far), connector.connect(near, "a.example"));
+        let (served, fault) = tokio::join!(acceptor.accept(far), connector.connect(near, "a.example", false));
         assert!(served.is_err());
         assert_eq!(fault.unwrap_err().error_type(), "tls_protocol_error");
     }
     let (near, far) = duplex(64);
     drop(far);
-    assert!(matches!(connector.connect(near, "a.example").await, Err(ConnectFault::Io(_))));
+    assert!(matches!(connector.connect(near, "a.example", false).await, Err(ConnectFault::Io(_))));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod downgrade;
 mod ends;
 mod floods;
+mod held;
 mod plain;
 mod resets;
 mod stuck;

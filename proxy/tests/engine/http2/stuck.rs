@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::wire::{DATA, END_HEADERS, End, HEADERS, Over, Wire, frame, request, setting, whole};
+use super::wire::{
+    DATA, END_HEADERS, END_STREAM, End, HEADERS, Over, Wire, frame, literal, request, setting, whole,
+};
 use super::{gateway, gateway_with, origin};
 use crate::client::{Client, get, limited, until};
 use crate::origin::{Origin, Reply, ok};
@@ -61,6 +63,26 @@ async fn a_head_that_does_not_end() {
     wire.send(frame(HEADERS, 0, 1, &request("GET", "/"))).await;
     assert_ne!(wire.end().await, Over::Not);
     assert_eq!(origin.count(), 0);
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_told_of_and_a_call_may_rest() {
+    let origin = origin().await;
+    let routes = json!([{"name": "all", "match": {"path": "/*"}, "service": "s", "timeout": "5m"}]);
+    let settings = crate::stage::config(&[&origin], routes);
+    let limits = json!({"idle_timeout": "60s", "rate_window": "1s", "min_rate": "1KiB"});
+    let gateway = crate::stage::start(crate::stage::with(settings, "limits", limits)).await;
+    let mut wire = Wire::connect(gateway.local_addrs().listen).await;
+    wire.send(frame(HEADERS, END_HEADERS, 1, &request("POST", "/"))).await;
+    let call = [request("POST", "/"), literal("content-type", "application/grpc")].concat();
+    wire.send(frame(HEADERS, END_HEADERS, 3, &call)).await;
+    let end = limited(wire.end_of(1)).await;
+    assert!(matches!(end, End::Answer(408, _)), "{end:?}");
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    wire.send(frame(DATA, END_STREAM, 3, b"at last")).await;
+    let end = limited(wire.end_of(3)).await;
+    assert!(matches!(&end, End::Answer(200, body) if body == b"ok"), "{end:?}");
     gateway.shutdown().await;
 }
 

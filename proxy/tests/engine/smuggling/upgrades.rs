@@ -48,6 +48,34 @@ async fn what_a_route_does_not_take_is_not_passed_on() {
 }
 
 #[tokio::test]
+async fn a_switch_before_the_body_has_come_is_no_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let hasty = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while crate::client::find_end(&head).is_none() {
+            stream.read_buf(&mut head).await.unwrap();
+        }
+        stream.write_all(AGREED.as_bytes()).await.unwrap();
+        // Whatever comes now was meant for the request's body.
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        rest
+    });
+    let mut settings = config(&[], tunnel());
+    settings["services"]["s"]["endpoints"] = json!([address.to_string()]);
+    let gateway = start(settings).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
+    client.send(format!("POST / HTTP/1.1\r\nhost: a\r\n{WISH}content-length: 10\r\n\r\n12345")).await;
+    client.answer("POST").await.problem(502, "broken");
+    client.send("67890").await;
+    limited(client.is_closed()).await;
+    assert!(!String::from_utf8_lossy(&limited(hasty).await.unwrap()).contains("67890"));
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
 async fn only_the_protocol_that_a_route_names_is_passed_on() {
     let mut family = Family::with_routes(tunnel()).await;
     for (name, lines) in [
