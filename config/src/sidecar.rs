@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccessLog, ControlPlaneLink, Limits, Period, TracingConfig};
+use crate::{AccessLog, ControlPlaneLink, Limits, Period, TracingConfig, UpstreamProtocol};
 
 /// `kind: sidecar`: a sidecar process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +15,9 @@ pub struct SidecarConfig {
     pub service: String,
     /// The address the service itself listens on.
     pub app: String,
+    /// What the service speaks: HTTP/1.1, or with `http2` HTTP/2 by prior knowledge, as servers of gRPC do.
+    #[serde(default, skip_serializing_if = "UpstreamProtocol::is_default")]
+    pub protocol: UpstreamProtocol,
     /// The name of this instance; made from service, host name and app port when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, RouteConfig};
+use crate::{Fault, RouteConfig, UpstreamProtocol};
 
 /// A point in the control plane's history. Every accepted write makes the next one; they never go back.
 pub type Revision = u64;
@@ -61,6 +61,19 @@ pub struct Instance {
     /// Anything else worth knowing about it: at most 64 entries and 16 KiB.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+}
+
+impl Instance {
+    /// The key in `metadata` that says what is spoken at `address`: `http2` without TLS; HTTP/1.1 without the key.
+    pub const PROTOCOL: &'static str = "protocol";
+
+    /// What is spoken at `address`.
+    pub fn protocol(&self) -> UpstreamProtocol {
+        match self.metadata.get(Self::PROTOCOL).map(String::as_str) {
+            Some("http2") => UpstreamProtocol::Http2,
+            _ => UpstreamProtocol::Auto,
+        }
+    }
 }
 
 /// From a node to the control plane.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use portreeve_config::{ByteSize, Faults, Period, RetryConfig, RouteConfig, SidecarConfig};
 use portreeve_proxy::access_log::AccessLog;
+use portreeve_proxy::address::Dial;
 use portreeve_proxy::client::Client;
 use portreeve_proxy::metrics::{Exposition, PlaneStats, RouteStats};
 use portreeve_proxy::plane::{Plane, Settings};
@@ -126,7 +127,8 @@ fn trace_name(config: &SidecarConfig) -> String {
 
 /// Inbound's whole configuration: everything goes to the service beside it.
 fn inbound(config: &SidecarConfig, app: SocketAddr) -> Result<Snapshot, Faults> {
-    let endpoint = EndpointSpec::plain(app, app.to_string());
+    let dial = Dial { protocol: config.protocol, ..Dial::default() };
+    let endpoint = EndpointSpec { dial: Arc::new(dial), ..EndpointSpec::plain(app, app.to_string()) };
     let all = RouteConfig {
         timeout: INBOUND_TIMEOUT,
         // There is no other instance here; the caller knows some.
@@ -148,6 +150,8 @@ fn route(service: &str, host: Option<&str>) -> RouteConfig {
     route.matches.host = host.map(str::to_owned);
     route.timeout = OUTBOUND_TIMEOUT;
     route.max_body = ANY_SIZE;
+    // Whether a request may switch is decided where it comes in, and by the service.
+    route.upgrade = vec!["websocket".to_owned()];
     route
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use portreeve::config::{ControlPlaneLink, Period};
+use portreeve::config::{ControlPlaneLink, Period, UpstreamProtocol};
 use portreeve::{Document, SidecarConfig};
 use portreeve_sidecar::StartError;
 
@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     /// The address the service listens on.
     #[arg(long, value_name = "ADDRESS", required_unless_present = "config")]
     app: Option<String>,
+    /// What the service speaks: `http1`, or `http2` by prior knowledge (gRPC).
+    #[arg(long, value_name = "PROTOCOL", value_parser = ["http1", "http2"])]
+    protocol: Option<String>,
     /// The control plane, such as http://127.0.0.1:7070; several replicas of it with commas between them.
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     control_plane: Vec<String>,
@@ -94,6 +97,11 @@ fn written(arguments: Arguments) -> Result<SidecarConfig, Failure> {
     put(&mut config.inbound, arguments.inbound);
     put(&mut config.outbound, arguments.outbound);
     put(&mut config.admin, arguments.admin);
+    config.protocol = match arguments.protocol.as_deref() {
+        Some("http2") => UpstreamProtocol::Http2,
+        Some(_) => UpstreamProtocol::Http1,
+        None => config.protocol,
+    };
     let mut urls = arguments.control_plane.into_iter();
     if let Some(url) = urls.next() {
         let node = config.control_plane.and_then(|link| link.node);

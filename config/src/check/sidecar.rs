@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::path::Template;
 use super::{address, limits, names, process};
-use crate::{Fault, Faults, SidecarConfig};
+use crate::{Fault, Faults, SidecarConfig, UpstreamProtocol};
 
 /// One less than a node can name: its own service is named beside them.
 const MOST_CALLED: usize = 1_023;
@@ -35,6 +35,10 @@ pub(super) fn faults(config: &SidecarConfig) -> Faults {
     faults.add("workers", process::workers(config.workers));
     faults.add("state_dir", config.state_dir.as_deref().and_then(process::folder));
     faults.add("ready.path", config.ready.path.as_deref().and_then(ready_path));
+    if config.ready.path.is_some() && config.protocol == UpstreamProtocol::Http2 {
+        let fault = Fault::new("ready.path", "a path is asked by HTTP/1.1, which the service does not speak");
+        faults.push(fault.hint("leave it out: a connection that is accepted is enough then"));
+    }
     faults.add(
         "ready.timeout",
         process::longer_than_nothing(config.ready.timeout, Duration::from_secs(86_400)),

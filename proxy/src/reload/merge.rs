@@ -1,10 +1,12 @@
 //! The file's and the control plane's word together: whose routes there are, and which instances take requests.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use portreeve_config::wire::{Event, Instance, InstanceStatus, Snapshot};
 use portreeve_config::{Fault, Faults, GatewayConfig, RouteConfig};
 
+use crate::address::Dial;
 use crate::names::{FixedService, Names};
 use crate::policy::balance::EndpointSpec;
 
@@ -56,7 +58,13 @@ pub fn endpoints_of(
         services.into_iter().map(|service| (service, Vec::new())).collect();
     for instance in instances.iter().filter(|instance| instance.status == InstanceStatus::Up) {
         if let Some(list) = found.get_mut(&instance.service) {
-            list.push(EndpointSpec::plain(instance.address, instance.id.as_str()));
+            let plain = EndpointSpec::plain(instance.address, instance.id.as_str());
+            let dial = Dial { protocol: instance.protocol(), ..Dial::default() };
+            list.push(if dial == *plain.dial {
+                plain
+            } else {
+                EndpointSpec { dial: Arc::new(dial), ..plain }
+            });
         }
     }
     found
