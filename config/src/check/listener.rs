@@ -19,6 +19,7 @@ pub(super) fn all(config: &GatewayConfig, services: Option<&BTreeSet<String>>) -
     faults.add("listen", listen(config));
     for (index, listener) in config.listeners.iter().enumerate() {
         faults.add(&format!("listeners[{index}]"), one(listener, services));
+        faults.add(&format!("listeners[{index}].forward"), unopened(&listener.forward, config));
     }
     faults.add("admin", address::listener(&config.admin).err());
     faults.add("", clashes(config));
@@ -90,6 +91,22 @@ fn by_protocol(listener: &ListenerConfig) -> Vec<Fault> {
         );
     }
     faults
+}
+
+/// Services whose instances are to be spoken to in TLS by us, and get what clients send as it is.
+fn unopened(list: &[TcpForward], config: &GatewayConfig) -> Vec<Fault> {
+    let speaks_tls =
+        |one: &TcpForward| config.services.get(&one.service).is_some_and(|service| service.tls.is_some());
+    let found = list.iter().enumerate().filter(|(_, one)| speaks_tls(one));
+    let fault = |(index, one): (usize, &TcpForward)| {
+        let problem = format!(
+            "bytes are passed on as they come, so that the `tls` of `{}` would not be used",
+            one.service
+        );
+        Fault::new(format!("[{index}].service"), problem)
+            .hint("name a service without `tls`: TLS is between the client and the instance")
+    };
+    found.map(fault).collect()
 }
 
 fn senders(from: &[String]) -> Faults {

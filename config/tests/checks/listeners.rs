@@ -151,6 +151,12 @@ fn addresses_that_clash_or_are_nowhere() {
             ("trusted_proxies: [10.0.0.0/8, 10.1.2.3/8]", "trusted_proxies[1]", "bits set beyond"),
             ("trusted_proxies: ['::1', '::1/128']", "trusted_proxies[1]", "twice"),
             ("duplicate_slashes: keep", "duplicate_slashes", "not known here"),
+            (
+                "listeners: [{address: '0.0.0.0:8', protocol: tcp, forward: [{service: s}]}]\n\
+                 services: {s: {endpoints: ['10.0.0.1:1'], tls: {}}}",
+                "listeners[0].forward[0].service",
+                "`tls` of `s` would not be used",
+            ),
         ],
     );
 }
@@ -174,8 +180,9 @@ listeners:
     alpn: [http/1.1]
 - address: '[::]:5432'
   protocol: tcp
-  forward: [{sni: [db.example, '*.db.example'], service: db}, {service: db}]
+  forward: [{sni: [db.example, '*.db.example'], service: raw}, {service: raw}]
 services:
+  raw: {endpoints: ['10.0.0.1:5432'], proxy_protocol: v2}
   db:
     endpoints: ['10.0.0.1:1', 'shop.internal:80', 'shop.internal.:80', 'srv:_http._tcp.shop.internal', 'unix:/run/a', '[::1]:1']
     protocol: http2

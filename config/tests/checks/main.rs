@@ -4,6 +4,7 @@
 
 mod limits;
 mod listeners;
+mod providers;
 
 use portreeve_config::load_document;
 
@@ -216,60 +217,6 @@ fn gateways() {
 }
 
 #[test]
-fn providers() {
-    let head = "kind: gateway\nauth: {providers: [{";
-    for (body, path, words) in [
-        ("issuer: '', audiences: [a], jwks_url: 'http://k/'", "issuer", "empty"),
-        ("issuer: x, audiences: [a]", "issuer", "cannot be discovered"),
-        ("issuer: 'http://x', audiences: []", "audiences", "at least one"),
-        ("issuer: 'http://x', audiences: ['']", "audiences[0]", "empty"),
-        ("issuer: 'http://x', audiences: [a], jwks_url: 'ftp://k'", "jwks_url", "begins with"),
-        ("issuer: 'http://x', audiences: [a], jwks_url: 'http://u:secret@k'", "jwks_url", "no user name"),
-        (
-            "issuer: 'http://x', audiences: [a], discovery_url: 'lb://auth:1/'",
-            "discovery_url",
-            "without a port",
-        ),
-        (
-            "issuer: 'http://x', audiences: [a], discovery_url: 'lb://auth/'",
-            "discovery_url",
-            "no service `auth`",
-        ),
-        ("issuer: 'http://x', audiences: [a], algorithms: []", "algorithms", "without an algorithm"),
-        ("issuer: 'http://x', audiences: [a], algorithms: [HS256]", "algorithms[0]", "symmetric"),
-        ("issuer: 'http://x', audiences: [a], algorithms: [None]", "algorithms[0]", "nobody signed"),
-        ("issuer: 'http://x', audiences: [a], algorithms: [RS265]", "algorithms[0]", "did you mean `RS256`?"),
-        ("issuer: 'http://x', audiences: [a], leeway: 1h", "leeway", "at most 10m"),
-        ("issuer: 'http://x', audiences: [a], refresh: 0s", "refresh", "longer than nothing"),
-        (
-            "issuer: 'http://x', audiences: [a], claims_to_headers: {sub: Host}",
-            "claims_to_headers.sub",
-            "itself",
-        ),
-        (
-            "issuer: 'http://x', audiences: [a], claims_to_headers: {sub: X-A, email: x-a}",
-            "claims_to_headers.sub",
-            "another claim",
-        ),
-        (
-            "issuer: 'http://x', audiences: [a]}, {issuer: 'http://x', audiences: [a]",
-            "../providers[1].issuer",
-            "another provider",
-        ),
-    ] {
-        let place = match path.strip_prefix("../") {
-            Some(path) => format!("auth.{path}"),
-            None => format!("auth.providers[0].{path}"),
-        };
-        check_all(&format!("{head}{body}}}]}}"), &[("", &place, words)]);
-    }
-    let none = "kind: gateway\nauth: {providers: []}";
-    assert!(only_fault(none).contains("no token is ever accepted"));
-    let realm = "kind: gateway\nauth: {realm: 'a\"b', providers: [{issuer: 'http://x', audiences: [a]}]}";
-    assert!(only_fault(realm).starts_with("auth.realm: "));
-}
-
-#[test]
 fn sidecars() {
     check_all(
         "kind: sidecar\n",
@@ -286,6 +233,11 @@ fn sidecars() {
             ("service: a\napp: 127.0.0.1:1\nworkers: 0", "workers", "1 to 1024"),
             ("service: a\napp: 127.0.0.1:1\nready: {path: healthz}", "ready.path", "begins with `/`"),
             ("service: a\napp: 127.0.0.1:1\nready: {path: /*}", "ready.path", "no placeholders"),
+            (
+                "service: a\napp: 127.0.0.1:1\nprotocol: http2\nready: {path: /healthz}",
+                "ready.path",
+                "asked by HTTP/1.1",
+            ),
             ("service: a\napp: 127.0.0.1:1\nready: {timeout: 0s}", "ready.timeout", "longer than nothing"),
             ("service: a\napp: 127.0.0.1:1\nlease: 500ms", "lease", "1 s to 10 min"),
             ("service: a\napp: 127.0.0.1:1\nlease: 11m", "lease", "1 s to 10 min"),

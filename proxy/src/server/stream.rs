@@ -1,13 +1,14 @@
 //! A connection's bytes, whatever carries them: TCP or a Unix socket, plain or in TLS.
 
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
@@ -55,6 +56,16 @@ impl Socket {
             Self::Unix(stream) => stream.try_read(&mut byte),
         };
         read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the peer has ended its half, as far as the event loop knows.
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut now = Context::from_waker(Waker::noop());
+        let ready = match self {
+            Self::Tcp(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut now),
+            Self::Unix(stream) => pin!(stream.ready(Interest::READABLE)).poll(&mut now),
+        };
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
     /// Ready when there may be something to read.

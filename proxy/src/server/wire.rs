@@ -157,6 +157,15 @@ impl Wire {
         }
     }
 
+    /// Whether the peer has ended its half, as far as the operating system has said; also while something is unread.
+    pub(super) fn has_left(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(socket) => socket.has_ended(),
+            Stream::Tls(stream) => stream.get_ref().0.has_ended(),
+            Stream::Upgraded(_) => false,
+        }
+    }
+
     /// Gives back memory that a long message needed.
     pub(super) fn trim(&mut self) {
         if self.held() > 4 * LEAST_READ {

@@ -33,6 +33,20 @@ async fn an_old_connection_has_one_more_request_and_not_none() {
 }
 
 #[tokio::test]
+async fn a_client_that_left_is_noticed_behind_all_that_it_has_sent() {
+    let origin = Origin::start(|_| Reply::Silence).await;
+    let gateway = gateway(&origin, json!({})).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
+    let one = "GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    client.send(one.repeat(2_000)).await;
+    until("the first is asked", || origin.count() == 1).await;
+    drop(client);
+    until("the origin is let go", || origin.open() == 0).await;
+    assert_eq!(origin.count(), 1);
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_connection_is_told_to_go_with_its_last_answer() {
     let origin = Origin::saying("ok").await;
     let gateway = gateway(&origin, json!({"requests_per_connection": 3})).await;

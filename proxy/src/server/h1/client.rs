@@ -6,7 +6,7 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::response;
@@ -24,6 +24,8 @@ use crate::server::wire::Wire;
 
 /// What is read ahead of a client while its request is under way.
 const READ_AHEAD: usize = 16 * 1024;
+/// How often it is looked whether a client is there that has sent more than that.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// What is read of a body that nobody wants, so that the client hears why.
 const UNWANTED: usize = 256 * 1024;
 /// How long that may take.
@@ -153,7 +155,11 @@ impl Client {
                 Ok(_) => self.charge.set(wire.held()),
             }
         }
-        Poll::Pending
+        // More is not read ahead. That the client has left is known all the same, but nobody is woken for it.
+        while !wire.has_left() {
+            ready!(self.alarm.poll(cx, Instant::now() + LOOK_AFTER));
+        }
+        Poll::Ready(())
     }
 
     /// Reads over what has come of a body that nobody wants. Whether that was all of it.
@@ -201,7 +207,7 @@ impl Client {
     /// answer back (RFC 9112, 9.6).
     pub(super) async fn close(&self) {
         self.end_upload();
-        let deadline = std::time::Instant::now() + LINGER;
+        let deadline = Instant::now() + LINGER;
         let ending = std::future::poll_fn(|cx| {
             let mut wire = self.wire.borrow_mut();
             ready!(wire.poll_flush(cx))?;
