@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct ServiceConfig {
     /// Where its instances are; they take requests in turn. An address (`127.0.0.1:8080`), a host name and port
     /// (`shop.internal:8080`: every A and AAAA record is an instance), the name of SRV records
-    /// (`srv:_http._tcp.shop.internal`: every address of the targets of the lowest priority is an instance; weights do
-    /// not count), or a Unix socket (`unix:/run/shop.sock`). An IPv6 address that has an IPv4 one beside it under the
+    /// (`srv:_http._tcp.shop.internal`: every address of the targets of the lowest priority is an instance, and
+    /// has as many turns as its target's weight says, others' being 1), or a Unix socket (`unix:/run/shop.sock`). An IPv6 address that has an IPv4 one beside it under the
     /// same name is one instance with it. Names are looked up again when their records expire (after 1 s at the
     /// earliest and 5 min at the latest); while that fails the last good answer stays in force.
     pub endpoints: Vec<String>,

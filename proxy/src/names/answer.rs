@@ -14,11 +14,15 @@ pub struct Answer {
     targets: Vec<Target>,
 }
 
+/// An instance's address, and an alternative to it.
+pub type Ends = (SocketAddr, Option<SocketAddr>);
+
 /// A host among them: the name itself, or the target of an SRV record, which brings a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Target {
     host: Arc<str>,
     port: Option<u16>,
+    weight: u16,
     pairs: Vec<Pair>,
 }
 
@@ -44,6 +48,8 @@ pub(super) struct Addresses {
 pub(super) struct Found {
     pub(super) host: Arc<str>,
     pub(super) port: Option<u16>,
+    /// Its SRV record's; 1 without one.
+    pub(super) weight: u16,
     pub(super) addresses: Addresses,
 }
 
@@ -62,12 +68,12 @@ impl Answer {
     }
 
     fn target(&self, found: Found) -> Target {
-        let Found { host, port, addresses } = found;
+        let Found { host, port, weight, addresses } = found;
         let known = self.targets.iter().find(|target| target.host == host && target.port == port);
         let known = known.map_or(&[][..], |target| &target.pairs);
         let v6 = addresses.v6.unwrap_or_else(|| known.iter().filter_map(Pair::v6).collect());
         let v4 = addresses.v4.unwrap_or_else(|| known.iter().filter_map(Pair::v4).collect());
-        Target { host, port, pairs: paired(v6, v4, known) }
+        Target { host, port, weight, pairs: paired(v6, v4, known) }
     }
 
     /// Whether it leads nowhere.
@@ -75,13 +81,13 @@ impl Answer {
         self.targets.is_empty()
     }
 
-    /// Every instance, at `port` where its record brings none.
-    pub fn instances(&self, port: u16) -> impl Iterator<Item = (SocketAddr, Option<SocketAddr>)> {
+    /// Every instance with its weight, at `port` where its record brings none.
+    pub fn instances(&self, port: u16) -> impl Iterator<Item = (Ends, u16)> {
         self.targets.iter().flat_map(move |target| {
             let port = target.port.unwrap_or(port);
             target.pairs.iter().map(move |pair| {
                 let alternative = pair.alternative.map(|ip| SocketAddr::new(ip.into(), port));
-                (SocketAddr::new(pair.address, port), alternative)
+                ((SocketAddr::new(pair.address, port), alternative), target.weight)
             })
         })
     }
@@ -141,7 +147,7 @@ mod tests {
     fn found(v6: Option<&[&str]>, v4: Option<&[&str]>) -> Vec<Found> {
         let v6 = v6.map(|list| list.iter().map(|text| text.parse().unwrap()).collect());
         let v4 = v4.map(|list| list.iter().map(|text| text.parse().unwrap()).collect());
-        vec![Found { host: "shop".into(), port: None, addresses: Addresses { v6, v4 } }]
+        vec![Found { host: "shop".into(), port: None, weight: 1, addresses: Addresses { v6, v4 } }]
     }
 
     fn shown(answer: &Answer) -> Vec<String> {
@@ -149,7 +155,7 @@ mod tests {
             Some(other) => format!("{address} or {other}"),
             None => address.to_string(),
         };
-        answer.instances(80).map(text).collect()
+        answer.instances(80).map(|(ends, _)| ends).map(text).collect()
     }
 
     #[test]

@@ -78,19 +78,19 @@ impl FixedService {
         let Some(answer) = names.answer(name) else { return };
         let host: Arc<str> = identity(name).into();
         let alone = Arc::new(self.dial.to(Some(Arc::clone(&host)), None));
-        for (address, alternative) in answer.instances(port) {
+        for ((address, alternative), weight) in answer.instances(port) {
             let dial = match alternative {
                 None => Arc::clone(&alone),
                 Some(_) => Arc::new(self.dial.to(Some(Arc::clone(&host)), alternative)),
             };
             let id = format!("{}/{address}", name.bare()).into();
-            specs.push(EndpointSpec { address: address.into(), id, dial });
+            specs.push(EndpointSpec { address: address.into(), id, dial, weight });
         }
     }
 }
 
 fn at(address: Address, dial: &Arc<Dial>) -> EndpointSpec {
-    EndpointSpec { id: address.to_string().into(), address, dial: Arc::clone(dial) }
+    EndpointSpec { id: address.to_string().into(), address, dial: Arc::clone(dial), weight: 1 }
 }
 
 /// The host whose certificate an instance must have. For SRV records that is the name they belong to: their targets

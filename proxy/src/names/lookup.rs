@@ -1,7 +1,7 @@
 //! Asks DNS: the one door to the resolver. Both families of a host are asked at one time (RFC 8305, 3), targets of SRV
 //! records together, and nothing takes longer than a limit.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -83,7 +83,7 @@ impl Lookups {
     pub(super) async fn ask(self: &Arc<Self>, name: &Name) -> Result<Outcome, LookupFault> {
         let parsed = parse(name.text())?;
         match name {
-            Name::Host(host) => self.host(Arc::clone(host), None, &parsed).await,
+            Name::Host(host) => self.host(Arc::clone(host), (None, 1), &parsed).await,
             Name::Srv(_) => self.targets(&parsed).await,
         }
     }
@@ -97,8 +97,14 @@ impl Lookups {
         Ok(system)
     }
 
-    async fn host(&self, host: Arc<str>, port: Option<u16>, name: &DnsName) -> Result<Outcome, LookupFault> {
-        let found = |addresses| vec![Found { host, port, addresses }];
+    /// The addresses of a host; port and weight are those of the record that leads there.
+    async fn host(
+        &self,
+        host: Arc<str>,
+        (port, weight): (Option<u16>, u16),
+        name: &DnsName,
+    ) -> Result<Outcome, LookupFault> {
+        let found = |addresses| vec![Found { host, port, weight, addresses }];
         let _permit = self.permits.acquire().await.map_err(|_| LookupFault::Ended)?;
         let system = self.system().await?;
         if let Some(addresses) = system.in_hosts_file(name) {
@@ -116,21 +122,22 @@ impl Lookups {
         Err(LookupFault::NoRecords)
     }
 
-    /// The targets of the lowest priority and their addresses. Weights are left out: instances take turns.
+    /// The targets of the lowest priority and their addresses.
     async fn targets(self: &Arc<Self>, name: &DnsName) -> Result<Outcome, LookupFault> {
         let Records { values: targets, mut ttl } = self.srv(name).await?;
         let mut lookups = JoinSet::new();
-        for (target, port) in targets {
+        for SrvTarget { target, port, weight } in targets {
             let this = Arc::clone(self);
             lookups.spawn(async move {
                 let host: Arc<str> = target.to_ascii().to_ascii_lowercase().into();
-                let outcome = this.host(Arc::clone(&host), Some(port), &target).await;
-                (host, port, outcome)
+                let at = (Some(port), weight);
+                let outcome = this.host(Arc::clone(&host), at, &target).await;
+                (host, at, outcome)
             });
         }
         let (mut found, mut missing) = (Vec::new(), None);
         while let Some(done) = lookups.join_next().await {
-            let (host, port, outcome) = done.map_err(|_| LookupFault::Ended)?;
+            let (host, (port, weight), outcome) = done.map_err(|_| LookupFault::Ended)?;
             match outcome {
                 Ok(outcome) => {
                     ttl = ttl.min(outcome.ttl);
@@ -141,7 +148,7 @@ impl Lookups {
                 // It counts as a target of which nothing could be learnt.
                 Err(fault) => {
                     missing = Some(fault);
-                    found.push(Found { host, port: Some(port), addresses: Addresses::default() });
+                    found.push(Found { host, port, weight, addresses: Addresses::default() });
                 }
             }
         }
@@ -152,7 +159,7 @@ impl Lookups {
         Ok(Outcome { found, ttl, missing })
     }
 
-    async fn srv(&self, name: &DnsName) -> Result<Records<(DnsName, u16)>, LookupFault> {
+    async fn srv(&self, name: &DnsName) -> Result<Records<SrvTarget>, LookupFault> {
         let _permit = self.permits.acquire().await.map_err(|_| LookupFault::Ended)?;
         let system = self.system().await?;
         for candidate in system.candidates(name) {
@@ -167,14 +174,23 @@ impl Lookups {
             };
             let lowest = records.values.iter().map(|srv| srv.priority).min();
             let group = records.values.into_iter().filter(|srv| Some(srv.priority) == lowest);
-            let targets: BTreeSet<_> = group.map(|srv| (srv.target, srv.port)).collect();
+            // Of two records for one place the last counts.
+            let targets: BTreeMap<_, _> = group.map(|srv| ((srv.target, srv.port), srv.weight)).collect();
+            let target = |((target, port), weight)| SrvTarget { target, port, weight };
             return Ok(Records {
-                values: targets.into_iter().take(MOST_TARGETS).collect(),
+                values: targets.into_iter().map(target).take(MOST_TARGETS).collect(),
                 ttl: records.ttl,
             });
         }
         Err(LookupFault::NoRecords)
     }
+}
+
+/// Where an SRV record leads.
+struct SrvTarget {
+    target: DnsName,
+    port: u16,
+    weight: u16,
 }
 
 fn parse(text: &str) -> Result<DnsName, LookupFault> {

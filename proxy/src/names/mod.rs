@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-pub use answer::{Answer, Pair};
+pub use answer::{Answer, Ends, Pair};
 pub use instances::FixedService;
 
 use follow::{Follower, News};

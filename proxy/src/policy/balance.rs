@@ -1,5 +1,7 @@
-//! Which instance of a service takes the next attempt: strict round robin over those in order, or the one a key
-//! belongs to; instances that just failed are set aside for a while.
+//! Which instance of a service takes the next attempt: strict round robin over those in order, by weight where they have
+//! weights, or the one a key belongs to; instances that just failed are set aside for a while.
+
+mod turns;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -26,6 +28,8 @@ pub struct Service {
     /// One counter for all workers: what people expect of round robin is that calls alternate, whichever
     /// thread carries them.
     rotation: Arc<AtomicUsize>,
+    /// Whose turns those are, where instances do not count alike.
+    turns: Option<Box<[usize]>>,
     /// Where keys belong; made when a route first asks.
     ring: OnceLock<Ring>,
 }
@@ -60,12 +64,14 @@ pub struct EndpointSpec {
     pub id: Arc<str>,
     /// How it is spoken to.
     pub dial: Arc<Dial>,
+    /// How many turns it has beside the others.
+    pub weight: u16,
 }
 
 impl EndpointSpec {
     /// An instance at an IP address and port that speaks plain HTTP/1.1.
     pub fn plain(address: std::net::SocketAddr, id: impl Into<Arc<str>>) -> Self {
-        Self { address: address.into(), id: id.into(), dial: Arc::default() }
+        Self { address: address.into(), id: id.into(), dial: Arc::default(), weight: 1 }
     }
 }
 
@@ -81,6 +87,7 @@ impl Service {
     pub fn new(name: &str, mut specs: Vec<EndpointSpec>, previous: Option<&Service>) -> Self {
         specs.sort_by(|a, b| (&a.address, &a.id).cmp(&(&b.address, &b.id)));
         specs.dedup_by(|a, b| a.address == b.address);
+        let weights: Vec<u16> = specs.iter().map(|spec| spec.weight).collect();
         let known: BTreeMap<&Address, &Arc<Endpoint>> =
             previous.iter().flat_map(|service| &service.endpoints).map(|e| (&e.address, e)).collect();
         let endpoints = specs.into_iter().map(|spec| match known.get(&spec.address) {
@@ -91,6 +98,7 @@ impl Service {
             name: name.into(),
             endpoints: endpoints.collect(),
             rotation: previous.map(|service| Arc::clone(&service.rotation)).unwrap_or_default(),
+            turns: turns::turns(&weights),
             ring: OnceLock::new(),
         }
     }
@@ -126,7 +134,8 @@ impl Service {
 
     /// Takes this request's turn.
     pub fn turn(&self) -> usize {
-        self.rotation.fetch_add(1, Ordering::Relaxed)
+        let turn = self.rotation.fetch_add(1, Ordering::Relaxed);
+        self.turns.as_ref().map_or(turn, |turns| turns[turn % turns.len()])
     }
 
     /// The instance for a turn that is in order and not among `tried`; failing that one that is not among
@@ -206,6 +215,16 @@ mod tests {
         let again = Service::new("products", specs(&[1, 2]), Some(&service));
         assert_eq!(ports(&again, 2), [2, 1], "the turn goes on where it was");
         assert!(Arc::ptr_eq(&again.endpoints[0], &service.endpoints[0]));
+    }
+
+    #[test]
+    fn weights_decide_whose_turn_it_is() {
+        let mut specs = specs(&[1, 2]);
+        specs[1].weight = 2;
+        let service = Service::new("products", specs, None);
+        assert_eq!(ports(&service, 6), [2, 1, 2, 2, 1, 2]);
+        service.endpoints[1].failed();
+        assert_eq!(ports(&service, 3), [1, 1, 1]);
     }
 
     #[test]

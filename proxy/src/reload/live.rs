@@ -61,6 +61,7 @@ mod tests {
             address: SocketAddr::from(([0; 16], 80)).into(),
             id: "shop/[::]:80".into(),
             dial: Arc::new(Dial { alternative: Some(alternative), ..Dial::default() }),
+            weight: 1,
         };
         let alone = SocketAddr::from(([10, 0, 0, 2], 80));
         let specs = vec![named.clone(), EndpointSpec::plain(alone, "alone")];

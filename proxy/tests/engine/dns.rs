@@ -96,7 +96,12 @@ impl Drop for Dns {
 
 /// An SRV record.
 pub(crate) fn srv(priority: u16, port: u16, target: &str) -> RData {
-    RData::SRV(SRV::new(priority, 0, port, Name::from_ascii(target).unwrap()))
+    weighted((priority, 0), port, target)
+}
+
+/// An SRV record with priority and weight.
+pub(crate) fn weighted((priority, weight): (u16, u16), port: u16, target: &str) -> RData {
+    RData::SRV(SRV::new(priority, weight, port, Name::from_ascii(target).unwrap()))
 }
 
 impl Zone {

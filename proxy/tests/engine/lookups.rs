@@ -27,7 +27,7 @@ fn shown(names: &Names, name: &Name) -> Vec<String> {
         Some(other) => format!("{address} or {other}"),
         None => address.to_string(),
     };
-    names.answer(name).unwrap().instances(80).map(text).collect()
+    names.answer(name).unwrap().instances(80).map(|(ends, _)| ends).map(text).collect()
 }
 
 #[tokio::test]

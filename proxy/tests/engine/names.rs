@@ -7,7 +7,7 @@ use portreeve_proxy::Gateway;
 use serde_json::{Value, json};
 
 use crate::client::{get, limited, until};
-use crate::dns::{Dns, Says, srv};
+use crate::dns::{Dns, Says, srv, weighted};
 use crate::origin::{Origin, Reply, ok};
 use crate::reload::Load;
 use crate::stage::{config, everything, parsed, start, with};
@@ -33,6 +33,32 @@ async fn status(gateway: &Gateway) -> u16 {
 async fn asked_again(dns: &Dns, name: &str, more: usize) {
     let goal = dns.asked(name) + more;
     until("the name is looked up again", || dns.asked(name) >= goal).await;
+}
+
+#[tokio::test]
+async fn turns_follow_the_weights_of_srv_records() {
+    let (much, little) = (Origin::saying("much").await, Origin::saying("little").await);
+    let dns = Dns::start().await;
+    dns.addresses("host.test", 60, &["127.0.0.1"]);
+    let records = |much_weight: u16| {
+        let target = |weight, origin: &Origin| weighted((1, weight), origin.address.port(), "host.test.");
+        Says::Records(1, vec![target(much_weight, &much), target(10, &little), srv(2, 1, "host.test.")])
+    };
+    dns.says("_http._tcp.shop.test", RecordType::SRV, records(30));
+    let gateway = start(named(&dns, json!(["srv:_http._tcp.shop.test"]))).await;
+    for _ in 0..40 {
+        assert_eq!(status(&gateway).await, 200);
+    }
+    assert_eq!((much.count(), little.count()), (30, 10));
+    // Nothing but a weight has changed.
+    dns.says("_http._tcp.shop.test", RecordType::SRV, records(10));
+    asked_again(&dns, "_http._tcp.shop.test", 2).await;
+    let before = (much.count(), little.count());
+    for _ in 0..20 {
+        assert_eq!(status(&gateway).await, 200);
+    }
+    assert_eq!((much.count() - before.0, little.count() - before.1), (10, 10));
+    gateway.shutdown().await;
 }
 
 #[tokio::test]
