@@ -24,9 +24,10 @@ pub struct Limits {
     pub header_timeout: Period,
     /// How long a client's connection may be idle between two requests, and a tunnel (WebSocket) in both directions.
     pub idle_timeout: Period,
-    /// The least bytes a second that a client must send of a request's body (in HTTP/1; calls of HTTP/2 may rest), and
-    /// take of an answer, as long as it is the client that is waited for; 408, or the end of the connection. Measured
-    /// over `rate_window`; 0 asks for nothing.
+    /// The least bytes a second that a client must send of a request's body (in HTTP/2 until the answer begins, and not
+    /// in calls of gRPC, which may rest), and take of an answer, as long as it is the client that is waited for; 408, or
+    /// the end of the connection. Measured over `rate_window`; 0 asks for nothing, but that a client of HTTP/2 takes
+    /// something within `idle_timeout`.
     pub min_rate: ByteSize,
     /// Over how long `min_rate` is measured; the first measure is due when this has passed.
     pub rate_window: Period,
@@ -46,7 +47,8 @@ pub struct Limits {
     /// Connections at one time from one client address (an IPv6 /64 counts as one). Unix sockets are not counted.
     pub connections_per_client: usize,
     /// Memory for data on its way, an equal share of it for each worker; new requests get 503 with `Retry-After` beyond
-    /// it. What HTTP/2 holds is bounded by its windows and not counted here.
+    /// it. Counted are the buffers of HTTP/1 and, of HTTP/2, data that came and was not passed on, and data of answers that
+    /// the client does not take. Beside it a connection to an instance of HTTP/2 may hold 16 KiB of each request.
     pub buffers: ByteSize,
     /// HTTP/2.
     pub http2: Http2Limits,
