@@ -12,8 +12,18 @@ async fn only_users_with_their_password_are_let_in() {
     let file = folder.path().join("password");
     std::fs::write(&file, "opén sesame\n").unwrap();
     let users = vec![
-        BasicUser { name: "filed".to_owned(), password_hash: None, password_file: Some(file) },
-        BasicUser { name: "hashed".to_owned(), password_hash: Some(hash("s3cret")), password_file: None },
+        BasicUser {
+            name: "filed".to_owned(),
+            password_hash: None,
+            password_file: Some(file),
+            services: None,
+        },
+        BasicUser {
+            name: "hashed".to_owned(),
+            password_hash: Some(hash("s3cret")),
+            password_file: None,
+            services: None,
+        },
     ];
     let plane = with(&folder.path().join("data"), EurekaConfig { users, ..EurekaConfig::default() }).await;
     let basic = |credentials: &str| format!("Basic {}", STANDARD.encode(credentials));
@@ -50,6 +60,7 @@ async fn without_its_password_nothing_starts() {
             name: "user".to_owned(),
             password_hash: hash.map(str::to_owned),
             password_file: file.map(Into::into),
+            services: None,
         };
         let eureka = EurekaConfig { listen: "127.0.0.1:0".to_owned(), users: vec![user] };
         let config = crate::support::config(folder.path());

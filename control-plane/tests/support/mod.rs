@@ -51,6 +51,10 @@ pub(crate) fn config(data_dir: &Path) -> ControlPlaneConfig {
         trace_spans: 1_000,
         config_server: None,
         eureka: None,
+        tokens: Vec::new(),
+        anonymous_spans: false,
+        audit: Default::default(),
+        limits: Default::default(),
     }
 }
 
