@@ -111,7 +111,8 @@ impl Users {
         };
         let sent = keyed(&self.key, &name, &password);
         // All of them, so that the time says nothing of who there is.
-        let known = self.users.iter().filter(|known| known.is(&sent)).last();
+        let known =
+            self.users.iter().fold(None, |found, known| if known.is(&sent) { Some(known) } else { found });
         if let Some(user) = known.map(|known| known.user.clone()).or_else(|| self.remembered(&sent)) {
             return Ok(Caller::User(user));
         }
