@@ -25,7 +25,7 @@ pub(crate) struct Problem {
     #[serde(skip)]
     retry_after: Option<u32>,
     #[serde(skip)]
-    allow: Option<HeaderValue>,
+    allow: Option<Box<HeaderValue>>,
 }
 
 impl Problem {
@@ -75,7 +75,7 @@ impl Problem {
 
     /// Adds `Allow`.
     pub(super) fn allow(mut self, methods: &str) -> Self {
-        self.allow = HeaderValue::from_str(methods).ok();
+        self.allow = HeaderValue::from_str(methods).ok().map(Box::new);
         self
     }
 
@@ -132,7 +132,7 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
-        headers.extend(self.allow.map(|methods| (header::ALLOW, methods)));
+        headers.extend(self.allow.map(|methods| (header::ALLOW, *methods)));
         response
     }
 }
