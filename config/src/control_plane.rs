@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigServerConfig, EurekaConfig, RouteConfig, StoreConfig};
+use crate::{
+    AuditConfig, ConfigServerConfig, ControlPlaneLimits, EurekaConfig, RouteConfig, StoreConfig, TokenConfig,
+};
 
 /// `kind: control-plane`: a control plane process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +35,18 @@ pub struct ControlPlaneConfig {
     /// A Eureka server over the same registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eureka: Option<EurekaConfig>,
+    /// Who may do what on `listen`. Whoever reaches the address may do everything, when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<TokenConfig>,
+    /// Whether spans are taken without a token, for reporters that cannot send one.
+    #[serde(default)]
+    pub anonymous_spans: bool,
+    /// Where attempts to write are noted.
+    #[serde(default)]
+    pub audit: AuditConfig,
+    /// How much clients may ask for, on each listener.
+    #[serde(default)]
+    pub limits: ControlPlaneLimits,
 }
 
 /// What an empty database is filled with.

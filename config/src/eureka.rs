@@ -34,4 +34,8 @@ pub struct BasicUser {
     /// A file whose first line is the password; read at the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+    /// The services it is limited to: whose instances it may write, or whose configuration it may read. Not limited
+    /// when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<Vec<String>>,
 }

@@ -5,6 +5,7 @@
 //! document as a whole, as a list of [`Fault`]s, each with its place. What a crate makes of a checked document
 //! (compiled routes, listeners) is that crate's own business.
 
+mod access;
 pub mod check;
 mod config_server;
 mod control_plane;
@@ -37,6 +38,7 @@ mod upstream;
 pub mod wire;
 mod yaml;
 
+pub use access::{AuditConfig, ControlPlaneLimits, TokenConfig, TokenRole};
 pub use config_server::{
     BasicCredentials, ConfigServerConfig, ConfigSource, EncryptionConfig, FolderSource, GitSource,
     RefreshConfig, SshConfig,

@@ -4,7 +4,9 @@
 //! Writes go through one writer (`state`), are stored (`store`), and are pushed to every node's stream
 //! (`publisher`). The wire format of the stream is [`portreeve_config::wire`].
 
+mod access;
 mod api;
+mod audit;
 mod backup;
 mod configuration;
 mod console;
@@ -22,14 +24,19 @@ mod traces;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use portreeve_config::{ControlPlaneConfig, Faults, StoreConfig, check};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::api::Users;
+use crate::access::Tokens;
+use crate::api::{Access, Users};
+use crate::audit::Audit;
 use crate::configuration::Configuration;
+use crate::server::Door;
 use crate::state::State;
 use crate::store::{EmbeddedStore, EtcdStore};
 
@@ -79,6 +86,14 @@ pub enum StartError {
         /// Why.
         problem: String,
     },
+    /// The audit log cannot be written.
+    #[error("the audit log{} cannot be written: {source}; give `audit.file` a place that can", shown(file))]
+    Audit {
+        /// Where it was to be.
+        file: Option<PathBuf>,
+        /// Why.
+        source: io::Error,
+    },
     /// The task that opens the database was stopped.
     #[error("the start was interrupted")]
     Interrupted,
@@ -95,6 +110,7 @@ impl ControlPlane {
     /// Opens the database, listens and serves on the caller's tokio runtime. On return it takes requests.
     pub async fn start(config: ControlPlaneConfig) -> Result<RunningControlPlane, StartError> {
         check::control_plane(&config).into_result(())?;
+        let access = open_access(&config)?;
         let doors = Doors::open(&config).await?;
         let (data_dir, seed) = (config.data_dir.clone(), config.seed.clone());
         let store = config.store.clone();
@@ -109,7 +125,9 @@ impl ControlPlane {
         let config_server = doors.config_server.as_ref().map(|(_, address, _)| *address);
         let mut followers = JoinSet::new();
         let mut leaving = stopping.clone();
-        let mut served = doors.serve(&config, &state, stopping, &mut followers).await?;
+        followers.spawn(access.tokens.clone().follow());
+        let audit = access.audit.clone();
+        let mut served = doors.serve(&config, (&state, access), stopping, &mut followers).await?;
         let expiring = state.clone();
         followers.spawn(async move {
             // Nodes that are sent away by a stop are not gone.
@@ -124,6 +142,7 @@ impl ControlPlane {
             while served.join_next().await.is_some() {}
             followers.shutdown().await;
             state.end().await;
+            audit.end().await;
         });
         tracing::info!(%address, "control plane ready");
         Ok(RunningControlPlane { address, eureka, config_server, stop, task })
@@ -152,27 +171,38 @@ impl Doors {
     async fn serve(
         self,
         config: &ControlPlaneConfig,
-        state: &State,
+        (state, access): (&State, Access),
         stopping: watch::Receiver<bool>,
         followers: &mut JoinSet<()>,
     ) -> Result<JoinSet<()>, StartError> {
+        let (limits, audit) = (&config.limits, &access.audit);
         let mut served = JoinSet::new();
         if let (Some(server), Some((listener, address, users))) = (&config.config_server, self.config_server)
         {
             let configuration = Configuration::open(server, &config.data_dir, state.clone()).await?;
-            let app = api::config_server::router(configuration.clone(), users, server, address);
-            served.spawn(server::serve(listener, app, stopping.clone()));
+            let serving = api::Serving { users, audit: audit.clone(), limits };
+            let app = api::config_server::router(configuration.clone(), serving, server, address);
+            served.spawn(server::serve(
+                listener,
+                Door::new(app, limits, api::too_fast_plain),
+                stopping.clone(),
+            ));
             followers.spawn(configuration.follow());
             tracing::info!(%address, "clients of Spring Cloud Config are served");
         }
-        if let (Some(config), Some((listener, address, users))) = (&config.eureka, self.eureka) {
-            let app = api::eureka(state.clone(), users, config, address);
-            served.spawn(server::serve(listener, app, stopping.clone()));
+        if let (Some(eureka), Some((listener, address, users))) = (&config.eureka, self.eureka) {
+            let serving = api::Serving { users, audit: audit.clone(), limits };
+            let app = api::eureka(state.clone(), serving, eureka, address);
+            served.spawn(server::serve(
+                listener,
+                Door::new(app, limits, api::too_fast_plain),
+                stopping.clone(),
+            ));
             tracing::info!(%address, "Eureka clients are served");
         }
         let (listener, address) = self.own;
-        let app = api::router(state.clone(), config, address, stopping.clone());
-        served.spawn(server::serve(listener, app, stopping));
+        let app = api::router(state.clone(), access.clone(), config, address, stopping.clone());
+        served.spawn(server::serve(listener, Door::new(app, limits, api::too_fast), stopping));
         Ok(served)
     }
 }
@@ -203,6 +233,18 @@ impl RunningControlPlane {
         let _ = self.stop.send(true);
         self.stopped().await;
     }
+}
+
+/// Reads every token and opens the audit log.
+fn open_access(config: &ControlPlaneConfig) -> Result<Access, StartError> {
+    let tokens = Arc::new(Tokens::read(&config.tokens)?);
+    let file = config.audit.file.clone();
+    let audit = Audit::begin(file.as_deref()).map_err(|source| StartError::Audit { file, source })?;
+    Ok(Access { tokens, audit })
+}
+
+fn shown(file: &Option<PathBuf>) -> String {
+    file.as_ref().map(|file| format!(" {}", file.display())).unwrap_or_default()
 }
 
 async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {

@@ -1,6 +1,8 @@
 //! Which values are not shown in history and logs. Told by their names, for a control plane cannot know what a
 //! service means by a key; too much hidden does no harm there.
 
+use serde_json::Value;
+
 /// What stands in the place of a secret.
 pub(crate) const HIDDEN: &str = "***";
 
@@ -33,6 +35,19 @@ pub(crate) fn is_secret(path: &str, value: &str) -> bool {
         || has_user_info(value)
 }
 
+/// Puts [`HIDDEN`] in the place of every secret below `path`.
+pub(crate) fn hide(path: &str, value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.iter_mut().for_each(|(name, field)| {
+            let place = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            hide(&place, field);
+        }),
+        Value::Array(items) => items.iter_mut().for_each(|item| hide(path, item)),
+        Value::String(text) if is_secret(path, text) => *text = HIDDEN.to_owned(),
+        _ => {}
+    }
+}
+
 /// Whether it is a URL with a password in it.
 fn has_user_info(value: &str) -> bool {
     let Some((_, rest)) = value.split_once("://") else { return false };
@@ -42,7 +57,19 @@ fn has_user_info(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn secrets_are_hidden_at_any_depth_and_nothing_else() {
+        let mut value = json!({"config": {"orders": {"default": {"db.password": "x", "page-size": "20"}}},
+            "routes": [{"name": "a", "headers": {"set": {"Authorization": "Bearer x"}}}], "list": [["{cipher}a", "b"]]});
+        hide("", &mut value);
+        let expected = json!({"config": {"orders": {"default": {"db.password": "***", "page-size": "20"}}},
+            "routes": [{"name": "a", "headers": {"set": {"Authorization": "***"}}}], "list": [["***", "b"]]});
+        assert_eq!(value, expected);
+    }
 
     #[test]
     fn what_speaks_of_a_secret_is_one() {

@@ -3,6 +3,7 @@
 
 mod documentation;
 mod refusals;
+mod tokens;
 mod waiting;
 
 use std::path::Path;
@@ -22,10 +23,14 @@ struct Scene {
 
 impl Scene {
     async fn begin() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::with(tempfile::tempdir().unwrap(), serde_json::json!([])).await
+    }
+
+    /// With the control plane's `tokens`.
+    async fn with(folder: TempDir, tokens: serde_json::Value) -> Self {
         let data = folder.path().join("data");
-        let config = format!(r#"{{"listen": "127.0.0.1:0", "data_dir": {data:?}}}"#);
-        let config: ControlPlaneConfig = serde_json::from_str(&config).unwrap();
+        let config = serde_json::json!({"listen": "127.0.0.1:0", "data_dir": data, "tokens": tokens});
+        let config: ControlPlaneConfig = serde_json::from_value(config).unwrap();
         Self { plane: ControlPlane::start(config).await.unwrap(), folder }
     }
 

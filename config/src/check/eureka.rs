@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{address, process};
+use super::{access, address, process};
 use crate::{BasicUser, EurekaConfig, Fault, Faults};
 
 pub(super) fn faults(config: &EurekaConfig) -> Faults {
@@ -26,10 +26,15 @@ pub(super) fn users(users: &[BasicUser]) -> Faults {
     faults
 }
 
+/// Whether HTTP Basic can carry it, and a log line too.
+pub(super) fn is_user_name(name: &str) -> bool {
+    let sound = |character: char| !character.is_control() && character != ':';
+    (1..=128).contains(&name.len()) && name.chars().all(sound)
+}
+
 fn user_faults(user: &BasicUser) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let sound = |character: char| !character.is_control() && character != ':';
-    if !(1..=128).contains(&user.name.len()) || !user.name.chars().all(sound) {
+    if !is_user_name(&user.name) {
         let fault = Fault::new("name", "this is not a name for HTTP Basic");
         faults.push(fault.hint("1 to 128 printable characters without `:`"));
     }
@@ -45,5 +50,7 @@ fn user_faults(user: &BasicUser) -> Vec<Fault> {
             faults.push(fault.hint("the hash is the safer one: it is of no use to whoever reads this file"));
         }
     }
+    let services = access::service_list(user.services.as_deref().unwrap_or_default());
+    faults.extend(services.into_iter().map(|fault| fault.under("services")));
     faults
 }

@@ -86,7 +86,11 @@ fn http2(limits: &Http2Limits) -> Faults {
 }
 
 /// A number in a range; `shown` gives it its unit.
-fn within<T: Display>(number: u64, range: RangeInclusive<u64>, shown: impl Fn(u64) -> T) -> Option<Fault> {
+pub(super) fn within<T: Display>(
+    number: u64,
+    range: RangeInclusive<u64>,
+    shown: impl Fn(u64) -> T,
+) -> Option<Fault> {
     let fault = |problem: String| Some(Fault::new("", problem));
     if number == 0 && *range.start() == 1 {
         return fault("this must be more than 0".to_owned());

@@ -1,6 +1,7 @@
 //! What must hold in a document beyond its shape. One set of checks serves the file loader, the control plane's
 //! API and the nodes, so that all three refuse the same things in the same words.
 
+mod access;
 mod address;
 mod auth;
 mod config_server;

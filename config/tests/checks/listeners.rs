@@ -265,9 +265,13 @@ fn examples_in_comments_and_documents_are_sound() {
     let example = commented_yaml(rest);
     assert!(example.contains("listeners:") && example.contains("routes:"), "{example}");
     let mut examples = vec![format!("kind: gateway\n{example}")];
-    for (document, least) in
-        [("README.md", 1), ("docs/configuration.md", 1), ("docs/gateway.md", 7), ("docs/replicas.md", 2)]
-    {
+    for (document, least) in [
+        ("README.md", 1),
+        ("docs/configuration.md", 1),
+        ("docs/gateway.md", 7),
+        ("docs/replicas.md", 2),
+        ("docs/control-plane.md", 2),
+    ] {
         let text = std::fs::read_to_string(format!("{root}/{document}")).unwrap();
         let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```"));
         let before = examples.len();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod access;
 mod limits;
 mod listeners;
 mod providers;
@@ -254,6 +255,13 @@ fn control_planes() {
             ("listen: 7070", "listen", "127.0.0.1:7070"),
             ("data_dir: ''", "data_dir", "empty"),
             ("trace_spans: 0", "trace_spans", "1 to"),
+            ("audit: {file: ''}", "audit.file", "empty"),
+            ("limits: {connections: 0}", "limits.connections", "more than 0"),
+            ("limits: {connections_per_client: 0}", "limits.connections_per_client", "more than 0"),
+            ("limits: {requests: 2000000}", "limits.requests", "at most 1000000"),
+            ("limits: {request_burst: 0}", "limits.request_burst", "more than 0"),
+            ("limits: {idle_timeout: 0s}", "limits.idle_timeout", "longer than nothing"),
+            ("limits: {header_timeout: 25h}", "limits.header_timeout", "too long"),
             ("store: {etcd: {endpoints: []}}", "store.etcd.endpoints", "no endpoint"),
             ("store: {etcd: {endpoints: [etcd]}}", "store.etcd.endpoints[0]", "begins with `http://`"),
             ("store: {etcd: {endpoints: ['http://e/v3']}}", "store.etcd.endpoints[0]", "no path"),

@@ -1,7 +1,7 @@
 //! HTTP Basic (RFC 7617) for listeners that stand in for servers which have it. A password is kept as a keyed hash
 //! only; comparing takes the same time whatever was sent.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,13 +11,13 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode, header};
 use portreeve_config::BasicUser;
 use tokio::sync::Semaphore;
 
+use super::strangers::{self, Shown};
 use crate::StartError;
+use crate::access::{Caller, User, Visit};
 
 /// Argon2 is slow on purpose: so many at one time, and whoever was right once is not hashed again.
 const HASHING: usize = 2;
@@ -28,14 +28,14 @@ const REMEMBERED: usize = 1_024;
 pub(crate) struct Users {
     realm: &'static str,
     key: hmac::Key,
-    users: Vec<User>,
-    right: Mutex<HashSet<[u8; 32]>>,
+    users: Vec<Known>,
+    right: Mutex<HashMap<[u8; 32], Arc<User>>>,
     hashing: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
-struct User {
-    name: String,
+struct Known {
+    user: Arc<User>,
     secret: Secret,
 }
 
@@ -51,7 +51,16 @@ enum Secret {
 #[derive(Debug)]
 pub(super) struct Stranger {
     realm: &'static str,
-    busy: bool,
+    why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// They said nothing of themselves.
+    Nothing,
+    Wrong,
+    /// Whether it was right could not be looked at.
+    Busy,
 }
 
 impl Users {
@@ -60,24 +69,25 @@ impl Users {
         let fault = |user: &str, problem: String| StartError::Password { user: user.to_owned(), problem };
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| fault("*", "no random numbers can be had".to_owned()))?;
-        let read = |user: &BasicUser| {
-            let name = user.name.clone();
-            let secret = match (&user.password_hash, &user.password_file) {
+        let read = |configured: &BasicUser| {
+            let name = configured.name.as_str();
+            let secret = match (&configured.password_hash, &configured.password_file) {
                 (Some(hash), _) => {
-                    PasswordHash::new(hash).map_err(|problem| fault(&name, problem.to_string()))?;
+                    PasswordHash::new(hash).map_err(|problem| fault(name, problem.to_string()))?;
                     Secret::Argon2(hash.clone())
                 }
                 (None, Some(file)) => {
                     let text = fs::read_to_string(file)
-                        .map_err(|problem| fault(&name, format!("{}: {problem}", file.display())))?;
+                        .map_err(|problem| fault(name, format!("{}: {problem}", file.display())))?;
                     match text.lines().next().filter(|password| !password.is_empty()) {
-                        Some(password) => Secret::Keyed(keyed(&key, &name, password)),
-                        None => return Err(fault(&name, format!("{} is empty", file.display()))),
+                        Some(password) => Secret::Keyed(keyed(&key, name, password)),
+                        None => return Err(fault(name, format!("{} is empty", file.display()))),
                     }
                 }
-                (None, None) => return Err(fault(&name, "none is configured".to_owned())),
+                (None, None) => return Err(fault(name, "none is configured".to_owned())),
             };
-            Ok(User { name, secret })
+            let services = configured.services.as_ref().map(|services| services.iter().cloned().collect());
+            Ok(Known { user: Arc::new(User { name: name.into(), services }), secret })
         };
         let users = users.iter().map(read).collect::<Result<_, _>>()?;
         let hashing = Arc::new(Semaphore::new(HASHING));
@@ -88,27 +98,30 @@ impl Users {
         self.users.is_empty()
     }
 
-    /// Whether a request is one of a user's.
-    pub(super) async fn check(&self, headers: &HeaderMap) -> Result<(), Stranger> {
-        let stranger = Stranger { realm: self.realm, busy: false };
-        let Some((name, password)) = credentials(headers) else { return Err(stranger) };
-        let sent = keyed(&self.key, &name, &password);
-        let known = |user: &User| match &user.secret {
-            Secret::Keyed(secret) => verify_slices_are_equal(secret, &sent).is_ok(),
-            Secret::Argon2(_) => false,
-        };
-        // All of them, so that the time says nothing of who there is.
-        if self.users.iter().filter(|user| known(user)).count() > 0 || self.remembers(&sent) {
-            return Ok(());
+    /// Whose request it is.
+    pub(super) async fn check(&self, headers: &HeaderMap) -> Result<Caller, Stranger> {
+        if self.is_empty() {
+            return Ok(Caller::Anybody);
         }
-        let hash = self.users.iter().find_map(|user| match &user.secret {
-            Secret::Argon2(hash) if user.name == name => Some(hash.clone()),
+        let stranger = |why| Stranger { realm: self.realm, why };
+        let (name, password) = match strangers::shown(headers) {
+            Shown::Secret { user: Some(name), secret } => (name, secret),
+            Shown::Nothing => return Err(stranger(Why::Nothing)),
+            _ => return Err(stranger(Why::Wrong)),
+        };
+        let sent = keyed(&self.key, &name, &password);
+        // All of them, so that the time says nothing of who there is.
+        let known =
+            self.users.iter().fold(None, |found, known| if known.is(&sent) { Some(known) } else { found });
+        if let Some(user) = known.map(|known| known.user.clone()).or_else(|| self.remembered(&sent)) {
+            return Ok(Caller::User(user));
+        }
+        let hashed = self.users.iter().find_map(|known| match &known.secret {
+            Secret::Argon2(hash) if *known.user.name == *name => Some((known.user.clone(), hash.clone())),
             _ => None,
         });
-        let Some(hash) = hash else { return Err(stranger) };
-        let Ok(turn) = self.hashing.clone().try_acquire_owned() else {
-            return Err(Stranger { busy: true, ..stranger });
-        };
+        let Some((user, hash)) = hashed else { return Err(stranger(Why::Wrong)) };
+        let Ok(turn) = self.hashing.clone().try_acquire_owned() else { return Err(stranger(Why::Busy)) };
         let verifying = move || {
             let right = PasswordHash::new(&hash)
                 .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
@@ -116,33 +129,46 @@ impl Users {
             right
         };
         if !tokio::task::spawn_blocking(verifying).await.unwrap_or(false) {
-            return Err(stranger);
+            return Err(stranger(Why::Wrong));
         }
-        self.remember(sent);
-        Ok(())
+        self.remember(sent, user.clone());
+        Ok(Caller::User(user))
     }
 
-    fn remembers(&self, sent: &[u8; 32]) -> bool {
-        self.right.lock().unwrap_or_else(PoisonError::into_inner).contains(sent)
+    fn remembered(&self, sent: &[u8; 32]) -> Option<Arc<User>> {
+        self.right.lock().unwrap_or_else(PoisonError::into_inner).get(sent).cloned()
     }
 
-    fn remember(&self, sent: [u8; 32]) {
+    fn remember(&self, sent: [u8; 32], user: Arc<User>) {
         let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
         if right.len() >= REMEMBERED {
             right.clear();
         }
-        right.insert(sent);
+        right.insert(sent, user);
     }
 }
 
-impl IntoResponse for Stranger {
-    fn into_response(self) -> Response {
-        if self.busy {
+impl Known {
+    fn is(&self, sent: &[u8; 32]) -> bool {
+        match &self.secret {
+            Secret::Keyed(secret) => verify_slices_are_equal(secret, sent).is_ok(),
+            Secret::Argon2(_) => false,
+        }
+    }
+}
+
+impl Stranger {
+    /// What they are told, and when.
+    pub(super) fn answer(&self, visit: Option<&Arc<Visit>>) -> Response {
+        if self.why == Why::Busy {
             return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")]).into_response();
         }
-        tracing::warn!("a request without the right user and password was refused");
         let challenge = format!("Basic realm=\"{}\", charset=\"UTF-8\"", self.realm);
-        (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response()
+        let response = (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response();
+        match self.why {
+            Why::Nothing => strangers::ask(response, visit),
+            _ => strangers::refuse(response, visit),
+        }
     }
 }
 
@@ -152,19 +178,4 @@ fn keyed(key: &hmac::Key, name: &str, password: &str) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(tag.as_ref());
     digest
-}
-
-fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
-    let mut fields = headers.get_all(header::AUTHORIZATION).iter();
-    let field = fields.next()?.to_str().ok()?;
-    if fields.next().is_some() {
-        return None;
-    }
-    let (scheme, encoded) = field.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
-    let (name, password) = decoded.split_once(':')?;
-    Some((name.to_owned(), password.to_owned()))
 }

@@ -16,6 +16,8 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
+use crate::access::Caller;
+use crate::redaction;
 use crate::state::{Precondition, excerpt};
 
 /// The largest body of everything but spans and whole desired states.
@@ -187,6 +189,26 @@ impl<T: Serialize> IntoResponse for At<T> {
         let tag = format!("\"{}\"", self.revision);
         let shown = Shown { revision: self.revision, body: self.body };
         (self.status, [(header::ETAG, tag)], axum::Json(shown)).into_response()
+    }
+}
+
+/// What a caller is shown of things that may hold secrets: all of them, or none where it may only read.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Seen<T> {
+    Whole(T),
+    Redacted(Value),
+}
+
+impl<T: Serialize> Seen<T> {
+    pub(super) fn by(caller: &Caller, thing: T) -> Result<Self, Problem> {
+        if !caller.is_only_reader() {
+            return Ok(Self::Whole(thing));
+        }
+        let unwritten = |_| Problem::unavailable("the answer could not be written");
+        let mut value = serde_json::to_value(thing).map_err(unwritten)?;
+        redaction::hide("", &mut value);
+        Ok(Self::Redacted(value))
     }
 }
 

@@ -9,9 +9,10 @@ use portreeve_config::{Faults, check};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::body::{At, Document, Path};
+use super::body::{At, Document, Path, Seen};
 use super::problem::Problem;
 use super::write::{Done, Writing};
+use crate::access::Caller;
 use crate::state::{Command, Precondition, State as ControlState};
 use crate::store::{LayerKey, Values};
 
@@ -56,17 +57,19 @@ pub(super) async fn list(State(state): State<ControlState>) -> At<impl Serialize
 /// `GET /v1/config/{application}/{profile}`
 pub(super) async fn read(
     State(state): State<ControlState>,
+    caller: Caller,
     Path(key): Path<(String, String)>,
 ) -> Result<At<impl Serialize>, Problem> {
     let key = layer_key(key);
     let layer = state.read(|model| model.catalog.layers.get(&key).cloned());
     let layer = layer.ok_or_else(|| Problem::missing("this layer has no configuration"))?;
-    Ok(At::new(layer.revision, Layer { key, values: layer.value }))
+    Ok(At::new(layer.revision, Seen::by(&caller, Layer { key, values: layer.value })?))
 }
 
 /// `GET /v1/config/{application}/{profile}/merged`
 pub(super) async fn merged(
     State(state): State<ControlState>,
+    caller: Caller,
     Path(key): Path<(String, String)>,
 ) -> Result<At<impl Serialize>, Problem> {
     let key = layer_key(key);
@@ -77,7 +80,7 @@ pub(super) async fn merged(
     let scope = ConfigScope { application: key.application.clone(), profile: key.profile.clone() };
     let (revision, values) =
         state.read(|model| (model.revision, model.standing.sealed(&scope, &model.catalog.layers)));
-    Ok(At::new(revision, Layer { key, values: Arc::new(values) }))
+    Ok(At::new(revision, Seen::by(&caller, Layer { key, values: Arc::new(values) })?))
 }
 
 /// `PUT /v1/config/{application}/{profile}`

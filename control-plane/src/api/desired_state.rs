@@ -4,17 +4,22 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Request, State};
 use portreeve_config::{DesiredState, Layers};
+use serde::Serialize;
 
-use super::body::{At, Document};
+use super::body::{At, Document, Seen};
 use super::problem::Problem;
 use super::write::{Done, Writing};
+use crate::access::Caller;
 use crate::state::{self, Command, Precondition, State as ControlState};
 
 /// The largest desired state: what a file of it may hold, with room for JSON's quotes.
 const MAX_BODY: usize = 8 * 1024 * 1024;
 
 /// `GET /v1/desired-state`
-pub(super) async fn read(State(state): State<ControlState>) -> At<DesiredState> {
+pub(super) async fn read(
+    State(state): State<ControlState>,
+    caller: Caller,
+) -> Result<At<impl Serialize>, Problem> {
     let catalog = state.read(|model| model.catalog.clone());
     let mut config = Layers::new();
     for (key, layer) in &catalog.layers {
@@ -24,7 +29,7 @@ pub(super) async fn read(State(state): State<ControlState>) -> At<DesiredState> 
     let routes = catalog.routes.values().map(|route| (*route.value).clone()).collect();
     let services = catalog.services.iter().cloned().collect();
     let whole = DesiredState { services: Some(services), routes: Some(routes), config: Some(config) };
-    At::new(catalog.changed_at(), whole)
+    Ok(At::new(catalog.changed_at(), Seen::by(&caller, whole)?))
 }
 
 /// `PUT /v1/desired-state`

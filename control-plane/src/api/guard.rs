@@ -8,10 +8,12 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::uri::Authority;
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
 
 use super::problem::Problem;
 use super::refusals;
+use super::strangers;
+use crate::access::Visit;
 
 /// Names that no public resolver answers for; believed only when listening beyond loopback, as between
 /// containers, where `Host` is a service's name.
@@ -55,34 +57,35 @@ impl Guard {
 
 /// Lets a request through, or says why not.
 pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match refuse(&guard, &request) {
-        Some(problem) => problem.into_response(),
-        None => next.run(request).await,
+    if let Some(problem) = refuse(&guard, request.uri(), request.method(), request.headers()) {
+        return problem.into_response();
     }
+    let visit = request.extensions().get::<Arc<Visit>>().cloned();
+    strangers::slow_down(next.run(request).await, visit).await
 }
 
 /// As [`check`], where nobody else tells the log.
 pub(super) async fn check_and_tell(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match refuse(&guard, &request) {
-        Some(problem) => {
-            let why = problem.reason();
-            let response = problem.into_response();
-            refusals::tell((request.method(), request.uri()), response.status(), &why);
-            response
-        }
-        None => next.run(request).await,
+    if let Some(problem) = refuse(&guard, request.uri(), request.method(), request.headers()) {
+        let why = problem.reason();
+        let response = problem.into_response();
+        refusals::tell((request.method(), request.uri()), response.status(), &why);
+        return response;
     }
+    let visit = request.extensions().get::<Arc<Visit>>().cloned();
+    strangers::slow_down(next.run(request).await, visit).await
 }
 
-fn refuse(guard: &Guard, request: &Request) -> Option<Problem> {
-    let Some(host) = named_host(request.uri(), request.headers()) else {
+/// Why a request may be one that somebody else sent a browser for.
+pub(super) fn refuse(guard: &Guard, uri: &Uri, method: &Method, headers: &HeaderMap) -> Option<Problem> {
+    let Some(host) = named_host(uri, headers) else {
         return Some(Problem::bad_request("the request needs one `Host` field"));
     };
     if !guard.knows(host.host()) {
         let detail = "the control plane does not go by this name; use its IP address, `localhost`, or the host of its `listen`";
         return Some(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
     }
-    if !request.method().is_safe() && is_cross_site(request.headers(), &host) {
+    if !method.is_safe() && is_cross_site(headers, &host) {
         let detail = "a page of another site asked for this; writes are taken only from the same origin or from programs";
         return Some(Problem::new(StatusCode::FORBIDDEN, detail));
     }
@@ -122,7 +125,8 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let problem = refuse(&guard, &request.body(Body::empty()).unwrap())?;
+        let request = request.body(Body::empty()).unwrap();
+        let problem = refuse(&guard, request.uri(), request.method(), request.headers())?;
         Some(problem.into_response().status())
     }
 

@@ -1,9 +1,7 @@
 //! Whether the control plane lives, whether it can be used, and its figures for Prometheus.
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::header;
 use portreeve_config::wire::NodeKind;
 use prometheus_client::encoding::text::encode;
@@ -13,15 +11,17 @@ use prometheus_client::registry::Registry;
 
 use super::Context;
 use super::problem::Problem;
+use super::rules::Served;
+use crate::access::Need;
 use crate::state::State as ControlState;
 use crate::traces::TraceStore;
 
-pub(super) fn router() -> Router<Context> {
-    Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
+pub(super) fn served() -> Served {
+    Served::default()
+        .get("/livez", Need::Nothing, || async { "ok\n" })
         // Requests are served only once the database is open, so an answer means ready.
-        .route("/readyz", get(|| async { "ok\n" }))
-        .route("/metrics", get(metrics))
+        .get("/readyz", Need::Nothing, || async { "ok\n" })
+        .get("/metrics", Need::Read, metrics)
 }
 
 /// The figures are read when they are asked for; nothing is counted in between.

@@ -20,19 +20,30 @@ pub(super) fn document(operations: &[Operation]) -> Value {
     let mut paths = Map::new();
     for operation in operations {
         let methods = paths.entry(operation.path).or_insert_with(|| json!({}));
-        methods[operation.method] = described(operation, &mut generator);
+        methods[operation.method.as_str().to_ascii_lowercase()] = described(operation, &mut generator);
     }
-    let refusal = generator.subschema_for::<Problem>();
+    let refusal = json!({"application/problem+json": {"schema": generator.subschema_for::<Problem>()}});
+    let challenge =
+        json!({"description": "What may be sent: `Bearer` or `Basic`.", "schema": {"type": "string"}});
     json!({
         "openapi": "3.1.0",
         "info": {"title": "Portreeve control plane", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT},
         "paths": paths,
         "components": {
             "schemas": generator.take_definitions(true),
-            "responses": {"Refusal": {
-                "description": "It was refused; nothing was changed.",
-                "content": {"application/problem+json": {"schema": refusal}},
-            }},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "A token."},
+                "basic": {"type": "http", "scheme": "basic", "description": "The same token as password, under any name."},
+            },
+            "responses": {
+                "Refusal": {"description": "It was refused; nothing was changed.", "content": refusal},
+                "Stranger": {
+                    "description": "There is no known token with it; nothing was changed.",
+                    "headers": {"WWW-Authenticate": challenge},
+                    "content": refusal,
+                },
+                "Forbidden": {"description": "The token may not do this; nothing was changed.", "content": refusal},
+            },
         },
     })
 }
@@ -40,10 +51,14 @@ pub(super) fn document(operations: &[Operation]) -> Value {
 fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     let mut described = json!({
         "summary": operation.summary,
-        "operationId": operation_id(operation),
+        "description": format!("Where tokens are configured, it needs {}.", operation.need),
+        "security": [{}, {"bearer": []}, {"basic": []}],
+        "operationId": operation.id(),
         "parameters": parameters(operation, generator),
         "responses": {
             operation.status.as_str(): success(operation, generator),
+            "401": {"$ref": "#/components/responses/Stranger"},
+            "403": {"$ref": "#/components/responses/Forbidden"},
             "default": {"$ref": "#/components/responses/Refusal"},
         },
     });
@@ -56,12 +71,6 @@ fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
         described["requestBody"] = json!({"required": true, "content": content});
     }
     described
-}
-
-fn operation_id(operation: &Operation) -> String {
-    let words = operation.path.split(['/', '.', '-']).filter(|word| !word.is_empty() && *word != "v1");
-    let words = words.map(|word| word.trim_matches(['{', '}']));
-    [operation.method].into_iter().chain(words).collect::<Vec<_>>().join("_")
 }
 
 fn success(operation: &Operation, generator: &mut SchemaGenerator) -> Value {

@@ -1,21 +1,21 @@
-//! What the own API has: one table of which both the router and the OpenAPI document are made, so that neither can
-//! have what the other has not.
+//! What the own API has: one table of which the router, the check of who may call and the OpenAPI document are made, so
+//! that none can have what another has not.
 
-use axum::Router;
 use axum::extract::State;
 use axum::handler::Handler;
 use axum::response::IntoResponse;
-use axum::routing::{MethodFilter, on};
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::{Method, StatusCode, header};
 use portreeve_config::wire::{ControlMessage, NodeMessage, STREAM_PATH};
 use portreeve_config::{DesiredState, RouteConfig};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use super::rules::{Noted, Rule, Served};
 use super::write::{self, Done};
 use super::{
     Context, backup, body, configuration, desired_state, history, instances, nodes, routes, services, stream,
 };
+use crate::access::Need;
 use crate::store::Values;
 
 /// The path of the document.
@@ -32,7 +32,10 @@ pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 /// One method of one path.
 #[derive(Clone, Debug)]
 pub(super) struct Operation {
-    pub(super) method: &'static str,
+    pub(super) method: Method,
+    /// What it asks of its caller.
+    pub(super) need: Need,
+    pub(super) noted: Noted,
     pub(super) path: &'static str,
     pub(super) summary: &'static str,
     pub(super) query: Vec<SchemaOf>,
@@ -52,7 +55,7 @@ pub(super) struct Operation {
 /// Operations and what serves them.
 #[derive(Default)]
 pub(super) struct Operations {
-    pub(super) router: Router<Context>,
+    pub(super) served: Served,
     pub(super) described: Vec<Operation>,
 }
 
@@ -61,9 +64,11 @@ fn schema_of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 }
 
 impl Operation {
-    fn new(method: &'static str, path: &'static str, summary: &'static str) -> Self {
+    fn new(method: Method, path: &'static str, need: Need, summary: &'static str) -> Self {
         Self {
+            noted: if method.is_safe() { Noted::Never } else { Noted::Always },
             method,
+            need,
             path,
             summary,
             query: Vec::new(),
@@ -75,6 +80,18 @@ impl Operation {
             is_conditional: false,
             is_kept: false,
         }
+    }
+
+    /// Its name, in the document and in the audit log.
+    pub(super) fn id(&self) -> String {
+        let words = self.path.split(['/', '.', '-']).filter(|word| !word.is_empty() && *word != "v1");
+        let words = words.map(|word| word.trim_matches(['{', '}']));
+        let method = self.method.as_str().to_ascii_lowercase();
+        [method.as_str()].into_iter().chain(words).collect::<Vec<_>>().join("_")
+    }
+
+    fn noted(self, noted: Noted) -> Self {
+        Self { noted, ..self }
     }
 
     fn query<T: JsonSchema>(mut self) -> Self {
@@ -117,61 +134,67 @@ impl Operations {
         H: Handler<T, Context>,
         T: 'static,
     {
-        let filter = match operation.method {
-            "get" => MethodFilter::GET,
-            "put" => MethodFilter::PUT,
-            "post" => MethodFilter::POST,
-            "patch" => MethodFilter::PATCH,
-            _ => MethodFilter::DELETE,
-        };
-        self.router = self.router.route(operation.path, on(filter, handler));
+        let Operation { need, noted, .. } = operation;
+        let rule = Rule { need, noted, operation: operation.id().into() };
+        self.served = self.served.add(&operation.method, operation.path, rule, handler);
         self.described.push(operation);
         self
     }
 }
 
-fn get(path: &'static str, summary: &'static str) -> Operation {
-    Operation::new("get", path, summary)
+fn get(path: &'static str, need: Need, summary: &'static str) -> Operation {
+    Operation::new(Method::GET, path, need, summary)
 }
 
-fn put(path: &'static str, summary: &'static str) -> Operation {
-    Operation::new("put", path, summary)
+fn put(path: &'static str, need: Need, summary: &'static str) -> Operation {
+    Operation::new(Method::PUT, path, need, summary)
 }
 
-fn post(path: &'static str, summary: &'static str) -> Operation {
-    Operation::new("post", path, summary)
+fn post(path: &'static str, need: Need, summary: &'static str) -> Operation {
+    Operation::new(Method::POST, path, need, summary)
 }
 
-fn delete(path: &'static str, summary: &'static str) -> Operation {
-    Operation::new("delete", path, summary)
+fn delete(path: &'static str, need: Need, summary: &'static str) -> Operation {
+    Operation::new(Method::DELETE, path, need, summary)
 }
 
 /// Requests that are answered at once.
 pub(super) fn records() -> Operations {
-    let served = get(DOCUMENT, "This document.").answer::<serde_json::Value>();
+    let served = get(DOCUMENT, Need::Look, "This document.").answer::<serde_json::Value>();
     configurations(registrations(all_routes(Operations::default())))
         .add(
-            get("/v1/nodes", "Connected nodes and how far each has followed.").answer::<nodes::All>(),
+            get("/v1/nodes", Need::Read, "Connected nodes and how far each has followed.")
+                .answer::<nodes::All>(),
             nodes::list,
         )
-        .add(get("/v1/revision", "The newest revision.").answer::<body::Revised>(), nodes::revision)
         .add(
-            get("/v1/history", "Accepted changes, the newest first.")
+            get("/v1/revision", Need::Look, "The newest revision.").answer::<body::Revised>(),
+            nodes::revision,
+        )
+        .add(
+            get("/v1/history", Need::Read, "Accepted changes, the newest first.")
                 .query::<history::Page>()
                 .answer::<history::Listed>(),
             history::list,
         )
-        .add(get("/v1/revisions/{revision}", "One accepted change.").answer::<history::One>(), history::read)
         .add(
-            get("/v1/revisions/{revision}/diff", "What differs between two revisions.")
+            get("/v1/revisions/{revision}", Need::Read, "One accepted change.").answer::<history::One>(),
+            history::read,
+        )
+        .add(
+            get("/v1/revisions/{revision}/diff", Need::Read, "What differs between two revisions.")
                 .query::<history::Until>()
                 .answer::<history::Compared>(),
             history::compare,
         )
         .add(
-            post("/v1/revisions/{revision}/rollback", "Puts in force again what was so at a revision.")
-                .conditional()
-                .kept(),
+            post(
+                "/v1/revisions/{revision}/rollback",
+                Need::Operate,
+                "Puts in force again what was so at a revision.",
+            )
+            .conditional()
+            .kept(),
             history::roll_back,
         )
         .add(served, document)
@@ -180,24 +203,33 @@ pub(super) fn records() -> Operations {
 fn all_routes(operations: Operations) -> Operations {
     let one = "/v1/routes/{name}";
     operations
-        .add(get("/v1/routes", "All routes, in order of name.").answer::<routes::All>(), routes::list)
         .add(
-            post("/v1/routes", "Makes a route.").body::<RouteConfig>().kept().status(StatusCode::CREATED),
+            get("/v1/routes", Need::Read, "All routes, in order of name.").answer::<routes::All>(),
+            routes::list,
+        )
+        .add(
+            post("/v1/routes", Need::Operate, "Makes a route.")
+                .body::<RouteConfig>()
+                .kept()
+                .status(StatusCode::CREATED),
             routes::create,
         )
         .add(
-            put("/v1/routes", "Puts a set of routes in the place of all that are there.")
+            put("/v1/routes", Need::Operate, "Puts a set of routes in the place of all that are there.")
                 .body::<routes::Replacement>()
                 .conditional()
                 .kept(),
             routes::replace,
         )
-        .add(get(one, "One route.").answer::<routes::One>(), routes::read)
+        .add(get(one, Need::Read, "One route.").answer::<routes::One>(), routes::read)
         .add(
-            put(one, "Makes or changes a route.").body_of::<RouteConfig>(&["name"]).conditional().kept(),
+            put(one, Need::Operate, "Makes or changes a route.")
+                .body_of::<RouteConfig>(&["name"])
+                .conditional()
+                .kept(),
             routes::put,
         )
-        .add(delete(one, "Removes a route.").conditional().kept(), routes::remove)
+        .add(delete(one, Need::Operate, "Removes a route.").conditional().kept(), routes::remove)
 }
 
 fn registrations(operations: Operations) -> Operations {
@@ -206,26 +238,35 @@ fn registrations(operations: Operations) -> Operations {
         ("/v1/services/{service}/instances/{id}/lease", "/v1/services/{service}/instances/{id}/status");
     let written = |operation: Operation| operation.answer::<body::Revised>();
     operations
-        .add(get("/v1/services", "All known services.").answer::<services::All>(), services::list)
-        .add(put(service, "Makes a service known.").kept(), services::declare)
-        .add(delete(service, "Removes a service that nothing needs.").kept(), services::remove)
+        .add(get("/v1/services", Need::Look, "All known services.").answer::<services::All>(), services::list)
+        .add(put(service, Need::Operate, "Makes a service known.").kept(), services::declare)
+        .add(delete(service, Need::Operate, "Removes a service that nothing needs.").kept(), services::remove)
         .add(
-            get("/v1/instances", "Registered instances.")
+            get("/v1/instances", Need::Look, "Registered instances.")
                 .query::<instances::Filter>()
                 .answer::<instances::All>(),
             instances::list,
         )
-        .add(get(one, "One instance.").answer::<instances::One>(), instances::read)
+        .add(get(one, Need::Look, "One instance.").answer::<instances::One>(), instances::read)
         .add(
             written(
-                put(one, "Registers an instance.").body_of::<instances::Registration>(&["service", "id"]),
+                put(one, Need::Instances, "Registers an instance.")
+                    .body_of::<instances::Registration>(&["service", "id"]),
             ),
             instances::register,
         )
-        .add(written(delete(one, "Takes an instance out.")), instances::deregister)
-        .add(put(lease, "Renews an instance's lease.").status(StatusCode::NO_CONTENT), instances::renew)
+        .add(written(delete(one, Need::Instances, "Takes an instance out.")), instances::deregister)
         .add(
-            written(put(status, "Says what an instance does with requests.").body::<instances::NewStatus>()),
+            put(lease, Need::Instances, "Renews an instance's lease.")
+                .status(StatusCode::NO_CONTENT)
+                .noted(Noted::Denied),
+            instances::renew,
+        )
+        .add(
+            written(
+                put(status, Need::Instances, "Says what an instance does with requests.")
+                    .body::<instances::NewStatus>(),
+            ),
             instances::set_status,
         )
 }
@@ -235,33 +276,34 @@ fn configurations(operations: Operations) -> Operations {
     let all = "/v1/desired-state";
     operations
         .add(
-            get("/v1/config", "All layers of configuration.").answer::<configuration::All>(),
+            get("/v1/config", Need::Read, "All layers of configuration.").answer::<configuration::All>(),
             configuration::list,
         )
-        .add(get(layer, "One layer.").answer::<configuration::Layer>(), configuration::read)
+        .add(get(layer, Need::Read, "One layer.").answer::<configuration::Layer>(), configuration::read)
         .add(
-            put(layer, "Makes or replaces a layer.").body::<Values>().conditional().kept(),
+            put(layer, Need::Operate, "Makes or replaces a layer.").body::<Values>().conditional().kept(),
             configuration::put,
         )
         .add(
-            Operation::new("patch", layer, "Merges into a layer; `null` removes a key.")
+            Operation::new(Method::PATCH, layer, Need::Operate, "Merges into a layer; `null` removes a key.")
                 .body::<configuration::Patch>()
                 .conditional()
                 .kept(),
             configuration::patch,
         )
-        .add(delete(layer, "Removes a layer.").conditional().kept(), configuration::remove)
+        .add(delete(layer, Need::Operate, "Removes a layer.").conditional().kept(), configuration::remove)
         .add(
-            get(merged, "The layers that apply to a profile of an application, merged.")
+            get(merged, Need::Read, "The layers that apply to a profile of an application, merged.")
                 .answer::<configuration::Layer>(),
             configuration::merged,
         )
         .add(
-            get(all, "Services, routes and configuration as one document.").answer::<DesiredState>(),
+            get(all, Need::Read, "Services, routes and configuration as one document.")
+                .answer::<DesiredState>(),
             desired_state::read,
         )
         .add(
-            put(all, "Puts a whole document in force, or nothing of it.")
+            put(all, Need::Operate, "Puts a whole document in force, or nothing of it.")
                 .body::<DesiredState>()
                 .conditional()
                 .kept(),
@@ -273,14 +315,18 @@ fn configurations(operations: Operations) -> Operations {
 pub(super) fn lasting() -> Operations {
     let stream = Operation {
         content: "application/x-ndjson",
-        ..post(STREAM_PATH, "A node's stream, a JSON object a line in both directions.")
+        ..post(STREAM_PATH, Need::Stream, "A node's stream, a JSON object a line in both directions.")
             .body::<NodeMessage>()
             .answer::<ControlMessage>()
+            .noted(Noted::Denied)
     };
-    let everything =
-        Operation { content: GZIP, ..get("/v1/backup", "Everything as one file, for a restore.") };
+    let everything = Operation {
+        content: GZIP,
+        ..get("/v1/backup", Need::Admin, "Everything as one file, for a restore.").noted(Noted::Always)
+    };
     let acknowledged = get(
         "/v1/revisions/{revision}/acknowledged",
+        Need::Look,
         "Waits until every connected node has a revision in force (504 when some have not in time).",
     );
     Operations::default()

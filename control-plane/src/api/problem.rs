@@ -25,6 +25,8 @@ pub(crate) struct Problem {
     faults: Vec<Fault>,
     #[serde(skip)]
     retry_after: Option<u32>,
+    #[serde(skip)]
+    allow: Option<Box<HeaderValue>>,
 }
 
 impl Problem {
@@ -37,6 +39,7 @@ impl Problem {
             detail: detail.into(),
             faults: Vec::new(),
             retry_after: None,
+            allow: None,
         }
     }
 
@@ -76,6 +79,12 @@ impl Problem {
         self.faults.first().map_or_else(|| self.detail.clone(), |fault| format!("{}: {fault}", self.detail))
     }
 
+    /// Adds `Allow`.
+    pub(super) fn allow(mut self, methods: &str) -> Self {
+        self.allow = HeaderValue::from_str(methods).ok().map(Box::new);
+        self
+    }
+
     /// Adds `Retry-After`, in seconds.
     pub(super) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
@@ -83,20 +92,28 @@ impl Problem {
     }
 }
 
+/// What a refusal is in HTTP.
+pub(super) fn status_of(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        Refusal::Unknown(_) | Refusal::NotYet { .. } => StatusCode::NOT_FOUND,
+        Refusal::Forgotten { .. } => StatusCode::GONE,
+        Refusal::Duplicate(_) | Refusal::InUse(_) | Refusal::Held { .. } => StatusCode::CONFLICT,
+        Refusal::Changed(_) => StatusCode::PRECONDITION_FAILED,
+        Refusal::Full => StatusCode::INSUFFICIENT_STORAGE,
+        Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::Away | Refusal::Storage | Refusal::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let status = match refusal {
-            Refusal::Invalid(faults) => return Self::faulty(faults),
-            Refusal::Unknown(_) | Refusal::NotYet { .. } => StatusCode::NOT_FOUND,
-            Refusal::Forgotten { .. } => StatusCode::GONE,
-            Refusal::Duplicate(_) | Refusal::InUse(_) | Refusal::Held { .. } => StatusCode::CONFLICT,
-            Refusal::Changed(_) => StatusCode::PRECONDITION_FAILED,
-            Refusal::Full => StatusCode::INSUFFICIENT_STORAGE,
-            Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::Away => return Self::unavailable(refusal.to_string()).retry_after(1),
-            Refusal::Storage | Refusal::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        Self::new(status, refusal.to_string())
+        let problem = Self::new(status_of(&refusal), refusal.to_string());
+        match refusal {
+            Refusal::Invalid(faults) => Self::faulty(faults),
+            Refusal::Away => problem.retry_after(1),
+            _ => problem,
+        }
     }
 }
 
@@ -122,6 +139,7 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
+        headers.extend(self.allow.map(|methods| (header::ALLOW, *methods)));
         response
     }
 }

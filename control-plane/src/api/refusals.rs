@@ -5,6 +5,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::{Method, StatusCode, Uri};
 
+use super::strangers;
 use crate::state::excerpt;
 
 /// Why a request was refused, on its way to the log.
@@ -17,7 +18,10 @@ pub(super) async fn told(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let status = response.status();
     // 504 is what a wait for nodes says while they have not followed.
-    if (status.is_client_error() || status.is_server_error()) && status != StatusCode::GATEWAY_TIMEOUT {
+    let is_refusal =
+        (status.is_client_error() || status.is_server_error()) && status != StatusCode::GATEWAY_TIMEOUT;
+    // Guesses without end must not fill the log.
+    if is_refusal && !strangers::is_spent(&response) {
         let why = response.extensions_mut().remove::<Why>();
         tell((&method, &uri), status, &why.map(|Why(why)| why).unwrap_or_default());
     }

@@ -9,9 +9,10 @@ use portreeve_config::{Faults, RouteConfig, check};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::body::{At, Document, Path, shown};
+use super::body::{At, Document, Path, Seen, shown};
 use super::problem::Problem;
 use super::write::{Done, Writing};
+use crate::access::Caller;
 use crate::state::{Command, Precondition, State as ControlState};
 
 /// A set of routes as an object.
@@ -43,21 +44,26 @@ pub(super) struct One {
 }
 
 /// `GET /v1/routes`
-pub(super) async fn list(State(state): State<ControlState>) -> At<impl Serialize> {
-    state.read(|model| {
+pub(super) async fn list(
+    State(state): State<ControlState>,
+    caller: Caller,
+) -> Result<At<impl Serialize>, Problem> {
+    let (revision, routes) = state.read(|model| {
         let routes = model.catalog.routes.values().map(|route| route.value.clone()).collect();
-        At::new(model.catalog.routes_revision, All { routes })
-    })
+        (model.catalog.routes_revision, routes)
+    });
+    Ok(At::new(revision, Seen::by(&caller, All { routes })?))
 }
 
 /// `GET /v1/routes/{name}`
 pub(super) async fn read(
     State(state): State<ControlState>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<At<impl Serialize>, Problem> {
     let route = state.read(|model| model.catalog.routes.get(&name).cloned());
     let route = route.ok_or_else(|| Problem::missing(format!("there is no route {}", shown(&name))))?;
-    Ok(At::new(route.revision, One { route: route.value }))
+    Ok(At::new(route.revision, Seen::by(&caller, One { route: route.value })?))
 }
 
 /// `POST /v1/routes`

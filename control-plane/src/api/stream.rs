@@ -4,6 +4,7 @@
 mod lines;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Polling, Poll};
@@ -15,13 +16,15 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::Frame;
-use portreeve_config::wire::{ControlMessage, Instance, NodeMessage, Revision};
+use portreeve_config::wire::{ControlMessage, Instance, NodeMessage, Revision, STREAM_PATH};
 use portreeve_config::{Fault, Faults, check};
 use tokio::sync::mpsc;
 
 use super::Context;
-use super::problem::{Problem, bounded};
-use crate::publisher::{Peer, Sending, Watcher};
+use super::problem::{Problem, bounded, status_of};
+use crate::access::{Caller, Visit};
+use crate::audit::{Audit, Entry};
+use crate::publisher::{Peer, Publisher, Sending, Watcher};
 use crate::registry::{Holder, InstanceKey};
 use crate::state::{Command, Refusal, State as ControlState, excerpt};
 
@@ -39,12 +42,19 @@ const MAX_SERVICES: usize = 1_024;
 const MAX_INSTANCES: usize = 1024;
 
 /// Opens a stream: the head of the answer follows the node's first line.
-pub(super) async fn open(State(context): State<Context>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn open(
+    State(context): State<Context>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    let visit = request.extensions().get::<Arc<Visit>>().map(|visit| visit.peer);
     let mut lines = Lines::of(request.into_body());
     let first = tokio::time::timeout(HELLO_WITHIN, lines.next()).await.map_err(|_| {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "no `hello` came within 5 s; it must be the first line")
     })?;
     let (mut peer, epoch) = hello(first.map_err(refused_line)?)?;
+    peer.owner = caller.name().cloned();
+    refuse_others(&caller, &peer, context.state.publisher())?;
     let held = peer.held;
     if epoch != context.state.publisher().epoch_of(&peer.view()) {
         peer.held = 0;
@@ -52,7 +62,8 @@ pub(super) async fn open(State(context): State<Context>, request: Request) -> Re
     let (pieces, receiver) = mpsc::channel(IN_FLIGHT);
     let watcher = context.state.publisher().join(peer);
     tracing::info!(node = &*watcher.peer.node, kind = ?watcher.peer.kind, "node connected");
-    let session = Session { state: context.state, watcher, held, keys: Vec::new() };
+    let (state, audit) = (context.state, context.audit);
+    let session = Session { state, watcher, held, keys: Vec::new(), caller, audit, address: visit };
     tokio::spawn(session.run(lines, pieces, context.stopping));
     let mut response = Body::new(Pieces(receiver)).into_response();
     let kind = HeaderValue::from_static("application/x-ndjson");
@@ -84,8 +95,23 @@ fn hello(line: Option<Bytes>) -> Result<(Peer, String), Problem> {
         faults.add(&format!("services[{index}]"), check::service_name(service));
     }
     let services = services.map(|services| Arc::new(services.into_iter().collect()));
-    let peer = Peer { node: node.into(), kind, scope: config, services, held: revision };
+    let peer = Peer { node: node.into(), kind, scope: config, services, held: revision, owner: None };
     faults.into_result((peer, epoch)).map_err(Problem::faulty)
+}
+
+/// A token of some services is told their configuration only, and takes no other token's node over.
+fn refuse_others(caller: &Caller, peer: &Peer, publisher: &Publisher) -> Result<(), Problem> {
+    let (Some(token), true) = (caller.name(), caller.is_limited()) else { return Ok(()) };
+    let forbidden = |detail| Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    if let Some(scope) = peer.scope.as_ref().filter(|scope| !caller.speaks_for(&scope.application)) {
+        let application = &scope.application;
+        return forbidden(format!("the configuration of `{application}` is not for the token `{token}`"));
+    }
+    if publisher.is_anothers(peer) {
+        let node = &peer.node;
+        return forbidden(format!("node `{node}` is connected with another token than `{token}`"));
+    }
+    Ok(())
 }
 
 fn refused_line(fault: LineFault) -> Problem {
@@ -103,6 +129,9 @@ struct Session {
     held: Revision,
     /// The instances whose leases hang on this stream.
     keys: Vec<InstanceKey>,
+    caller: Caller,
+    audit: Audit,
+    address: Option<SocketAddr>,
 }
 
 impl Session {
@@ -149,15 +178,7 @@ impl Session {
             NodeMessage::Hello { .. } => self.refuse(Fault::new("", "`hello` was said already").into()),
             NodeMessage::Renew => {}
             NodeMessage::Register(instance) => self.register(instance).await,
-            NodeMessage::Deregister { service, id } => {
-                let key = InstanceKey::new(service, id);
-                let command = Command::Deregister(key.clone(), Some(self.holder()));
-                let outcome = self.state.write(command).await;
-                if outcome.is_ok() {
-                    self.keys.retain(|held| *held != key);
-                }
-                self.report(outcome);
-            }
+            NodeMessage::Deregister { service, id } => self.deregister(InstanceKey::new(service, id)).await,
             NodeMessage::Ack { revision } => self.state.publisher().acknowledge(&self.watcher, revision),
             NodeMessage::Nack { revision, faults } => {
                 tracing::warn!(
@@ -171,8 +192,23 @@ impl Session {
         }
     }
 
+    async fn deregister(&mut self, key: InstanceKey) {
+        if self.is_refused("deregister", &key) {
+            return;
+        }
+        let outcome = self.state.write(Command::Deregister(key.clone(), Some(self.holder()))).await;
+        if outcome.is_ok() {
+            self.keys.retain(|held| *held != key);
+        }
+        self.note("deregister", &key, &outcome);
+        self.report(outcome);
+    }
+
     async fn register(&mut self, instance: Instance) {
         let key = InstanceKey::of(&instance);
+        if self.is_refused("register", &key) {
+            return;
+        }
         let held_before = self.keys.contains(&key);
         if self.keys.len() >= MAX_INSTANCES && !held_before {
             let problem = format!("a stream holds at most {MAX_INSTANCES} instances");
@@ -187,7 +223,43 @@ impl Session {
         if outcome.is_err() && !held_before {
             self.keys.retain(|noted| *noted != key);
         }
+        self.note("register", &key, &outcome);
         self.report(outcome);
+    }
+
+    /// Refuses what the stream's token may not write.
+    fn is_refused(&self, operation: &'static str, key: &InstanceKey) -> bool {
+        if self.caller.speaks_for(&key.service) {
+            return false;
+        }
+        let token = self.caller.name().map(|name| name.to_string()).unwrap_or_default();
+        let problem = format!("the token `{token}` does not speak for `{}`", excerpt(&key.service));
+        let fault = Fault::new("service", problem);
+        self.refuse(fault.hint("give it this service, or another token to this node").into());
+        self.note_status(operation, key, (StatusCode::FORBIDDEN, None));
+        true
+    }
+
+    fn note(&self, operation: &'static str, key: &InstanceKey, outcome: &Result<Revision, Refusal>) {
+        let status = outcome.as_ref().map_or_else(status_of, |_| StatusCode::OK);
+        self.note_status(operation, key, (status, outcome.as_ref().ok().copied()));
+    }
+
+    fn note_status(
+        &self,
+        operation: &'static str,
+        key: &InstanceKey,
+        (status, revision): (StatusCode, Option<Revision>),
+    ) {
+        if !self.audit.is_on() {
+            return;
+        }
+        let mut entry = Entry::new("api", "POST", STREAM_PATH, self.address);
+        entry.who = self.caller.who();
+        entry.operation = operation.into();
+        entry.instance =
+            Some(format!("{}/{}", excerpt(&key.service), key.id.chars().take(253).collect::<String>()));
+        self.audit.note(entry.done(status.as_u16(), revision));
     }
 
     fn holder(&self) -> Holder {

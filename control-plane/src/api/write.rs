@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::{At, Query};
 use super::problem::Problem;
+use crate::access::Caller;
 use crate::history::{Author, Change, Difference};
 use crate::state::{Command, State as ControlState};
 
@@ -74,16 +75,30 @@ impl<S: Send + Sync> FromRequestParts<S> for Writing {
             let detail = "`message` is text of at most 1000 characters, without control characters";
             return Err(Problem::bad_request(detail));
         }
-        Ok(Self { dry_run, author: Author::new(actor(&parts.headers)?, message) })
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let who = match (caller.name(), actor(&parts.headers)?) {
+            (Some(token), Some(actor)) => format!("{token} ({actor})"),
+            (Some(token), None) => token.to_string(),
+            (None, actor) => actor.unwrap_or_else(|| NOBODY.to_owned()),
+        };
+        Ok(Self { dry_run, author: Author::new(who, message) })
     }
 }
 
-fn actor(headers: &HeaderMap) -> Result<String, Problem> {
-    let Some(field) = headers.get(ACTOR) else { return Ok(NOBODY.to_owned()) };
-    let name = std::str::from_utf8(field.as_bytes()).unwrap_or_default().trim();
-    if name.is_empty() || name.chars().count() > LONGEST_ACTOR || name.chars().any(char::is_control) {
-        let detail = "`X-Portreeve-Actor` is a name of 1 to 128 characters, without control characters";
-        return Err(Problem::bad_request(detail));
+fn actor(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    if !headers.contains_key(ACTOR) {
+        return Ok(None);
     }
-    Ok(name.to_owned())
+    said_actor(headers).map(Some).ok_or_else(|| {
+        let detail = "`X-Portreeve-Actor` is a name of 1 to 128 characters, without control characters";
+        Problem::bad_request(detail)
+    })
+}
+
+/// Who a caller says it acts for, where that is a name.
+pub(super) fn said_actor(headers: &HeaderMap) -> Option<String> {
+    let name = std::str::from_utf8(headers.get(ACTOR)?.as_bytes()).unwrap_or_default().trim();
+    let is_name =
+        !name.is_empty() && name.chars().count() <= LONGEST_ACTOR && !name.chars().any(char::is_control);
+    is_name.then(|| name.to_owned())
 }

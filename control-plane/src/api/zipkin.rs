@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Context;
 use super::body::{Path, Query as Parameters, read};
 use super::problem::Problem;
+use super::rules::{Noted, Rule, Served};
+use crate::access::Need;
+use crate::console;
 use crate::traces::{self, Encoding, Query, QueryFault, TraceStore};
 
 /// The largest message of spans, before and after unpacking.
@@ -29,27 +29,44 @@ const FEW_SERVICES: usize = 3;
 /// An error as Zipkin has them: a status and a plain text.
 type Refused = (StatusCode, String);
 
-/// Where spans are sent; the same under `/api/v2` and `/zipkin/api/v2`.
-pub(super) fn collector() -> Router<Context> {
-    under_both(|prefix| Router::new().route(&format!("{prefix}/spans"), post(collect).get(span_names)))
-}
-
-/// Where traces are asked for.
-pub(super) fn queries() -> Router<Context> {
+/// Where spans are sent; the same under `/api/v2` and `/zipkin/api/v2`. `need` is what the collector asks for.
+pub(super) fn collector(need: Need) -> Served {
     under_both(|prefix| {
-        Router::new()
-            .route(&format!("{prefix}/services"), get(services))
-            .route(&format!("{prefix}/remoteServices"), get(remote_services))
-            .route(&format!("{prefix}/traces"), get(traces))
-            .route(&format!("{prefix}/trace/{{id}}"), get(trace))
-            .route(&format!("{prefix}/traceMany"), get(trace_many))
-            .route(&format!("{prefix}/dependencies"), get(dependencies))
-            .route(&format!("{prefix}/autocompleteKeys"), get(autocomplete_keys))
+        let path = format!("{prefix}/spans");
+        let rule = Rule { need, noted: Noted::Never, operation: path.as_str().into() };
+        Served::default().add(&Method::POST, &path, rule, collect).get(&path, Need::Read, span_names)
     })
 }
 
-fn under_both(routes: impl Fn(&str) -> Router<Context>) -> Router<Context> {
-    routes("/api/v2").merge(routes("/zipkin/api/v2"))
+/// Where traces are asked for.
+pub(super) fn queries() -> Served {
+    under_both(|prefix| {
+        let path = |name: &str| format!("{prefix}/{name}");
+        Served::default()
+            .get(&path("services"), Need::Read, services)
+            .get(&path("remoteServices"), Need::Read, remote_services)
+            .get(&path("traces"), Need::Read, traces)
+            .get(&path("trace/{id}"), Need::Read, trace)
+            .get(&path("traceMany"), Need::Read, trace_many)
+            .get(&path("dependencies"), Need::Read, dependencies)
+            .get(&path("autocompleteKeys"), Need::Read, autocomplete_keys)
+    })
+}
+
+/// The page that asks and shows.
+pub(super) fn page() -> Served {
+    Served::default()
+        .get("/", Need::Read, console::to_page)
+        .get("/zipkin", Need::Read, console::to_page)
+        .get("/zipkin/", Need::Read, console::page)
+        .get("/zipkin/index.html", Need::Read, console::page)
+        .get("/zipkin/traces/{id}", Need::Read, console::page)
+        .get("/zipkin/traces.js", Need::Read, console::script)
+        .get("/zipkin/traces.css", Need::Read, console::style)
+}
+
+fn under_both(served: impl Fn(&str) -> Served) -> Served {
+    served("/api/v2").merge(served("/zipkin/api/v2"))
 }
 
 async fn collect(State(store): State<Arc<TraceStore>>, request: Request) -> Result<StatusCode, Refused> {

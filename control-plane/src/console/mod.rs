@@ -1,8 +1,6 @@
 //! The web page that shows the latest traces. Everything of it is in the binary, and it may load nothing else.
 
-use axum::Router;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::{StatusCode, header};
 
 const PAGE: &str = include_str!("traces.html");
@@ -13,20 +11,21 @@ const STYLE: &str = include_str!("traces.css");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let page = || async { file("text/html; charset=utf-8", PAGE) };
-    Router::new()
-        .route("/", get(to_page))
-        .route("/zipkin", get(to_page))
-        .route("/zipkin/", get(page))
-        .route("/zipkin/index.html", get(page))
-        .route("/zipkin/traces/{id}", get(page))
-        .route("/zipkin/traces.js", get(|| async { file("text/javascript; charset=utf-8", SCRIPT) }))
-        .route("/zipkin/traces.css", get(|| async { file("text/css; charset=utf-8", STYLE) }))
+/// Where the page is.
+pub(crate) async fn to_page() -> Response {
+    (StatusCode::FOUND, [(header::LOCATION, "/zipkin/")]).into_response()
 }
 
-async fn to_page() -> Response {
-    (StatusCode::FOUND, [(header::LOCATION, "/zipkin/")]).into_response()
+pub(crate) async fn page() -> Response {
+    file("text/html; charset=utf-8", PAGE)
+}
+
+pub(crate) async fn script() -> Response {
+    file("text/javascript; charset=utf-8", SCRIPT)
+}
+
+pub(crate) async fn style() -> Response {
+    file("text/css; charset=utf-8", STYLE)
 }
 
 fn file(kind: &'static str, content: &'static str) -> Response {

@@ -62,6 +62,8 @@ pub(crate) struct Peer {
     pub(crate) services: Option<Arc<BTreeSet<String>>>,
     /// The revision of its view's epoch that it holds; 0 for none.
     pub(crate) held: Revision,
+    /// The name of its token, where it has one.
+    pub(crate) owner: Option<Arc<str>>,
 }
 
 /// One stream.
@@ -138,6 +140,11 @@ impl Publisher {
         watchers.insert(watcher.stream, watcher.clone());
         self.progressed.notify_one();
         watcher
+    }
+
+    /// Whether a node of this name is connected by another token.
+    pub(crate) fn is_anothers(&self, peer: &Peer) -> bool {
+        self.lock().values().any(|other| other.peer.node == peer.node && other.peer.owner != peer.owner)
     }
 
     /// Takes a watcher out; false when a newer stream of the node has done so already.
@@ -354,6 +361,7 @@ mod tests {
             scope: None,
             services: None,
             held: 0,
+            owner: None,
         }
     }
 

@@ -55,8 +55,14 @@ fn begin() -> (State, Disk) {
 async fn a_full_disk_refuses_and_changes_nothing() {
     let (state, disk) = begin();
     let key = InstanceKey::new("orders", "a");
-    let gateway =
-        Peer { node: "gateway".into(), kind: NodeKind::Gateway, scope: None, services: None, held: 0 };
+    let gateway = Peer {
+        node: "gateway".into(),
+        kind: NodeKind::Gateway,
+        scope: None,
+        services: None,
+        held: 0,
+        owner: None,
+    };
     let watcher = state.publisher().join(gateway);
     assert!(matches!(watcher.next(state.publisher(), |take| state.read(take)).await, Sending::Lines(_)));
     disk.full.store(true, Ordering::SeqCst);
@@ -105,7 +111,14 @@ async fn within_one_group_the_second_host_of_an_id_is_refused_too() {
     let (state, _disk) = begin();
     let join = |node: &str| {
         let node: Arc<str> = node.into();
-        let peer = Peer { node: node.clone(), kind: NodeKind::Sidecar, scope: None, services: None, held: 0 };
+        let peer = Peer {
+            node: node.clone(),
+            kind: NodeKind::Sidecar,
+            scope: None,
+            services: None,
+            held: 0,
+            owner: None,
+        };
         Holder { stream: state.publisher().join(peer).stream, node }
     };
     let (one, other) = (join("one"), join("other"));

@@ -202,7 +202,8 @@ async fn name_and_password_guard_everything_but_health() {
         let file = folder.join("password");
         std::fs::write(&file, "pass:word\n").unwrap();
         let name = "reader".to_owned();
-        config.users = vec![BasicUser { name, password_hash: None, password_file: Some(file) }];
+        config.users =
+            vec![BasicUser { name, password_hash: None, password_file: Some(file), services: None }];
     });
     let server = server.await;
     let right = ("authorization", "Basic cmVhZGVyOnBhc3M6d29yZA==");

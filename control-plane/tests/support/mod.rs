@@ -24,6 +24,7 @@ pub(crate) struct Plane {
     pub(crate) running: RunningControlPlane,
 }
 
+#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: http::HeaderMap,
@@ -51,6 +52,10 @@ pub(crate) fn config(data_dir: &Path) -> ControlPlaneConfig {
         trace_spans: 1_000,
         config_server: None,
         eureka: None,
+        tokens: Vec::new(),
+        anonymous_spans: false,
+        audit: Default::default(),
+        limits: Default::default(),
     }
 }
 
@@ -132,6 +137,7 @@ pub(crate) async fn send_to(
 }
 
 /// The node's end of one stream.
+#[derive(Debug)]
 pub(crate) struct Node {
     lines: Option<mpsc::UnboundedSender<Bytes>>,
     body: Incoming,
@@ -144,11 +150,23 @@ impl Node {
     }
 
     pub(crate) async fn open_at(address: SocketAddr, hello: Value) -> Result<Self, Answer> {
+        Self::open_with(address, None, hello).await
+    }
+
+    /// With a token, where there is one.
+    pub(crate) async fn open_with(
+        address: SocketAddr,
+        token: Option<&str>,
+        hello: Value,
+    ) -> Result<Self, Answer> {
         let stream = TcpStream::connect(address).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         let (lines, receiver) = mpsc::unbounded_channel();
-        let request = http::Request::post("/v1/stream").header("host", address.to_string());
+        let mut request = http::Request::post("/v1/stream").header("host", address.to_string());
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
         let request = request.body(Outgoing(receiver)).unwrap();
         lines.send(format!("{hello}\n").into()).unwrap();
         let answer = tokio::time::timeout(LIMIT, sender.send_request(request)).await.unwrap().unwrap();

@@ -16,13 +16,16 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use portreeve_config::{ConfigServerConfig, Secret};
 
-use super::{REQUESTS, Users, guard, limited, refusals};
+use super::basic::Stranger;
+use super::{Serving, Users, guard, limited, refusals, strangers};
+use crate::access::{Caller, Visit};
+use crate::audit::{Audit, Entry};
 use crate::configuration::{Configuration, Query};
 
 use asked::{Asked, asked};
@@ -37,13 +40,14 @@ struct Server {
     configuration: Arc<Configuration>,
     prefix: Arc<str>,
     users: Arc<Users>,
+    audit: Audit,
     monitor_secret: Option<Arc<Secret>>,
 }
 
 /// Every path of the config server. `address` is what it listens on.
 pub(crate) fn router(
     configuration: Arc<Configuration>,
-    users: Users,
+    Serving { users, audit, limits }: Serving<'_>,
     config: &ConfigServerConfig,
     address: SocketAddr,
 ) -> Router {
@@ -51,9 +55,10 @@ pub(crate) fn router(
         configuration,
         prefix: config.path_prefix.as_str().into(),
         users: Arc::new(users),
+        audit,
         monitor_secret: config.monitor_secret.clone().map(Arc::new),
     };
-    let routes = limited(Router::new().fallback(serve), REQUESTS);
+    let routes = limited(Router::new().fallback(serve), limits.requests);
     let guard = guard::Guard::of_any_name(&config.listen, address);
     let routes = routes.layer(middleware::from_fn_with_state(guard, guard::check));
     routes.layer(middleware::from_fn(refusals::told)).with_state(server)
@@ -61,18 +66,28 @@ pub(crate) fn router(
 
 async fn serve(State(server): State<Server>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    server.answer(request).await.unwrap_or_else(|refusal| refusal.answer(&path))
+    let visit = request.extensions().get::<Arc<Visit>>().cloned();
+    let writes = !request.method().is_safe() && server.audit.is_on();
+    let mut entry = writes.then(|| {
+        let peer = visit.as_deref().map(|visit| visit.peer);
+        Entry::new("config", request.method().as_str(), &path, peer)
+    });
+    let caller = server.users.check(request.headers()).await;
+    if let (Some(entry), Ok(caller)) = (&mut entry, &caller) {
+        entry.who = caller.who();
+    }
+    let response = server.answer(request, caller).await.unwrap_or_else(|refusal| refusal.answer(&path));
+    if let Some(entry) = entry.filter(|_| !strangers::is_spent(&response)) {
+        server.audit.note(entry.done(response.status().as_u16(), None));
+    }
+    response
 }
 
 impl Server {
-    async fn answer(&self, request: Request) -> Result<Response, Refusal> {
+    async fn answer(&self, request: Request, caller: Result<Caller, Stranger>) -> Result<Response, Refusal> {
         let (head, body) = request.into_parts();
         let query = head.uri.query().unwrap_or_default().to_owned();
         let path = head.uri.path().strip_prefix(&*self.prefix).unwrap_or_default();
-        let stranger = match self.users.is_empty() {
-            true => None,
-            false => self.users.check(&head.headers).await.err(),
-        };
         let is_write = head.method == Method::POST;
         // Who may not ask is not told what there would be, beside the health of the server and signed webhooks.
         let open = |asked: &Asked| match asked {
@@ -81,12 +96,16 @@ impl Server {
             _ => false,
         };
         let asked = asked(path, is_write, has_flag(&query, "useDefaultLabel"));
-        let is_known = stranger.is_none();
-        if let Some(stranger) = stranger.filter(|_| !asked.as_ref().is_ok_and(open)) {
-            return Ok(stranger.into_response());
-        }
+        let is_open = asked.as_ref().is_ok_and(open);
+        let (is_known, limited) = match caller {
+            Err(stranger) if !is_open => return Ok(stranger.answer(head.extensions.get())),
+            caller => (caller.is_ok(), caller.ok().filter(|caller| caller.is_limited() && !is_open)),
+        };
         let asked = asked.map_err(|fault| self.or_wrong_method(fault.into(), path, &query))?;
         refuse_method(&asked, &head.method)?;
+        if let Some(caller) = limited {
+            refuse_others(&caller, &asked)?;
+        }
         match asked {
             Asked::Health => Ok(health::health(&self.configuration, is_known).await),
             Asked::EncryptStatus => encryption::status(self.configuration.cipher()),
@@ -162,6 +181,23 @@ impl Server {
             Err(_) => refusal,
         }
     }
+}
+
+/// A user that is limited to some services is told their configuration, and nobody else's. A plain text may be
+/// anybody's file, whatever application it is asked for with.
+fn refuse_others(caller: &Caller, asked: &Asked) -> Result<(), Refusal> {
+    let is_own = match asked {
+        Asked::Environment { name, .. } | Asked::File { name, .. } => {
+            name.split(',').all(|name| caller.speaks_for(name))
+        }
+        Asked::Text { .. } | Asked::Decrypt | Asked::Monitor => false,
+        Asked::Encrypt | Asked::EncryptStatus | Asked::Key | Asked::Health => true,
+    };
+    if is_own {
+        return Ok(());
+    }
+    let user = caller.name().map(|name| name.to_string()).unwrap_or_default();
+    Err(Refusal::new(StatusCode::FORBIDDEN, format!("this is not for the user `{user}`")))
 }
 
 fn refuse_method(asked: &Asked, method: &Method) -> Result<(), Refusal> {

@@ -25,6 +25,8 @@ pub(super) enum Fault {
     Unreadable { xml: bool, why: String },
     /// A registration or parameter that does not do.
     Refused(String),
+    /// What is not for this user to do.
+    Forbidden(String),
     /// A status that there is not; the original's answer is that of a server that broke.
     Status,
     /// A body of a kind or size that is not read.
@@ -55,6 +57,7 @@ impl Fault {
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unreadable { .. } | Self::Refused(_) => StatusCode::BAD_REQUEST,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Status => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Body(status, _) => *status,
             Self::State(Refusal::Full) => StatusCode::INSUFFICIENT_STORAGE,
@@ -68,7 +71,7 @@ impl Fault {
             Self::Unknown => "there is no such resource or instance; a client registers anew".to_owned(),
             Self::Method(methods) => format!("this takes {methods}"),
             Self::Unreadable { why, .. } => long_excerpt(why),
-            Self::Refused(why) | Self::Body(_, why) => why.clone(),
+            Self::Refused(why) | Self::Forbidden(why) | Self::Body(_, why) => why.clone(),
             Self::Status => "`value` is none of DOWN, OUT_OF_SERVICE, STARTING, UNKNOWN, UP".to_owned(),
             Self::State(refusal) => refusal.to_string(),
         }

@@ -12,7 +12,8 @@ use super::super::instances::tell_of_another_host;
 use super::answer::{Fault, Form};
 use super::registration::{self, is_sound_pair};
 use super::request::{dirty, document, parameter, parameters};
-use super::{Eureka, is_replicated};
+use super::{Eureka, is_replicated, refuse_others};
+use crate::access::Caller;
 use crate::registry::{Amendment, EurekaStatus, InstanceKey, Registered, service_of};
 use crate::state::Command;
 
@@ -33,11 +34,11 @@ impl Eureka {
     pub(super) async fn register(
         &self,
         application: &str,
-        head: &Parts,
+        (head, caller): (&Parts, &Caller),
         body: Body,
     ) -> Result<Response, Fault> {
         let document = document(&head.headers, body, LARGEST).await?;
-        self.put(application, &document, is_replicated(&head.headers)).await?;
+        self.put(application, &document, (is_replicated(&head.headers), caller)).await?;
         Ok(StatusCode::NO_CONTENT.into_response())
     }
 
@@ -45,10 +46,11 @@ impl Eureka {
         &self,
         application: &str,
         document: &Value,
-        replicated: bool,
+        (replicated, caller): (bool, &Caller),
     ) -> Result<(), Fault> {
         let instance =
             registration::read(document, application).map_err(|fault| Fault::Refused(fault.to_string()))?;
+        refuse_other_addresses(caller, &instance)?;
         tell_of_another_host(&self.state, &instance.key(), instance.address.get());
         let instance = Box::new(instance);
         self.state.write(Command::RegisterClient { instance, replicated }).await?;
@@ -155,6 +157,17 @@ impl Eureka {
     pub(super) fn key(&self, application: &str, id: &str) -> Result<InstanceKey, Fault> {
         self.find(application, id).map(|instance| instance.key()).ok_or(Fault::Unknown)
     }
+}
+
+/// Clients find instances by these names too: whoever speaks for some services takes none of another's.
+fn refuse_other_addresses(caller: &Caller, instance: &Registered) -> Result<(), Fault> {
+    let Some(details) = instance.eureka.as_ref().filter(|_| caller.is_limited()) else { return Ok(()) };
+    let application = &details.application;
+    refuse_others(caller, &instance.service)?;
+    let listed = [&application.vip, &application.secure_vip].into_iter().flatten();
+    let named =
+        listed.flat_map(|listed| listed.split(',')).map(|one| one.split(':').next().unwrap_or_default());
+    named.filter(|name| !name.is_empty()).try_for_each(|name| refuse_others(caller, name))
 }
 
 /// `?value=`

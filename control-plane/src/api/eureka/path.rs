@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use http::Method;
 use percent_encoding::percent_decode_str;
 
 /// What a path asks about.
@@ -67,6 +68,17 @@ impl<'a> Target<'a> {
             ("status", None, None, None) => Self::Server,
             _ => return None,
         })
+    }
+
+    /// The application whose instances a request writes, where its path says that.
+    pub(super) fn written(&self, method: &Method) -> Option<&str> {
+        match self {
+            Self::Application(name)
+            | Self::Instance(name, _)
+            | Self::Status(name, _)
+            | Self::Metadata(name, _) => (!method.is_safe()).then_some(name),
+            _ => None,
+        }
     }
 
     /// The methods it takes, as in `Allow`.

@@ -1,20 +1,25 @@
 //! `POST /peerreplication/batch/`: what another Eureka server tells of its clients, so that both can stand side by
 //! side while services move from one to the other.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use super::Eureka;
+use super::super::refusals::long_excerpt;
 use super::answer::{Fault, Form};
 use super::operations::Renewal;
 use super::request::document;
 use super::view::View;
 use super::writing::Extent;
+use super::{Eureka, refuse_others};
+use crate::access::{Caller, Visit};
+use crate::audit::Entry;
 use crate::registry::{Amendment, EurekaStatus};
-use crate::state::Command;
+use crate::state::{Command, excerpt};
 
 /// The original sends 250 at most.
 const MOST: usize = 1_000;
@@ -24,7 +29,11 @@ const LARGEST: usize = 4 * 1024 * 1024;
 type Outcome = (u16, Option<Value>);
 
 impl Eureka {
-    pub(super) async fn take_batch(&self, head: &Parts, body: Body) -> Result<Response, Fault> {
+    pub(super) async fn take_batch(
+        &self,
+        (head, caller): (&Parts, &Caller),
+        body: Body,
+    ) -> Result<Response, Fault> {
         let document = document(&head.headers, body, LARGEST).await?;
         let Some(items) = document.get("replicationList").and_then(Value::as_array) else {
             return Err(Fault::Refused("the body has no `replicationList`".to_owned()));
@@ -34,7 +43,8 @@ impl Eureka {
         }
         let mut outcomes = Vec::with_capacity(items.len());
         for item in items {
-            let (status, entity) = self.take(item).await;
+            let (status, entity) = self.take(item, caller).await;
+            self.note(item, status, (head, caller));
             let mut outcome = Map::from_iter([("statusCode".to_owned(), status.into())]);
             outcome.extend(entity.map(|entity| ("responseEntity".to_owned(), entity)));
             outcomes.push(Value::Object(outcome));
@@ -43,13 +53,18 @@ impl Eureka {
         Ok((kind, json!({"responseList": outcomes}).to_string()).into_response())
     }
 
-    async fn take(&self, item: &Value) -> Outcome {
+    async fn take(&self, item: &Value, caller: &Caller) -> Outcome {
         let text = |name: &str| item.get(name).and_then(Value::as_str);
         let (Some(application), Some(id)) = (text("appName"), text("id")) else { return (500, None) };
         let (application, dirty) = (application.to_ascii_uppercase(), item.get("lastDirtyTimestamp"));
         let dirty = dirty.and_then(Value::as_u64);
+        if refuse_others(caller, &application).is_err() {
+            return (StatusCode::FORBIDDEN.as_u16(), None);
+        }
         let done = match text("action") {
-            Some("Register") => self.put(&application, &item["instanceInfo"], true).await.map(|()| 200),
+            Some("Register") => {
+                self.put(&application, &item["instanceInfo"], (true, caller)).await.map(|()| 200)
+            }
             Some("Heartbeat") => return self.take_heartbeat(&application, id, dirty),
             Some("Cancel") => self.take_cancel(&application, id).await,
             Some("StatusUpdate") => match text("status").and_then(EurekaStatus::parse) {
@@ -65,11 +80,34 @@ impl Eureka {
         match done {
             Ok(status) => (status, None),
             Err(Fault::Unknown) => (404, None),
+            Err(Fault::Forbidden(_)) => (StatusCode::FORBIDDEN.as_u16(), None),
             Err(fault) => {
                 let status = StatusCode::max(fault.status(), StatusCode::INTERNAL_SERVER_ERROR);
                 (status.as_u16(), None)
             }
         }
+    }
+
+    /// Heartbeats are nearly all that comes, and write nothing.
+    fn note(&self, item: &Value, status: u16, (head, caller): (&Parts, &Caller)) {
+        let text = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default();
+        let operation = match text("action") {
+            "Heartbeat" if status != StatusCode::FORBIDDEN.as_u16() => return,
+            "Register" => "register",
+            "Cancel" => "deregister",
+            "StatusUpdate" => "override_status",
+            "DeleteStatusOverride" => "clear_status",
+            _ => "replicate",
+        };
+        if !self.audit.is_on() {
+            return;
+        }
+        let peer = head.extensions.get::<Arc<Visit>>().map(|visit| visit.peer);
+        let mut entry = Entry::new("eureka", head.method.as_str(), head.uri.path(), peer);
+        entry.who = caller.who();
+        entry.operation = operation.into();
+        entry.instance = Some(format!("{}/{}", excerpt(text("appName")), long_excerpt(text("id"))));
+        self.audit.note(entry.done(status, None));
     }
 
     fn take_heartbeat(&self, application: &str, id: &str, dirty: Option<u64>) -> Outcome {
