@@ -84,7 +84,8 @@ impl Gateway {
         let workers = config.workers.unwrap_or_else(cores);
         let live = Live::new(Snapshot::empty(workers));
         let client = Client::new(Arc::clone(&live) as _)?;
-        let spans = span_sink(&config.tracing, config.control_plane.as_ref(), &client, "gateway")?;
+        let linked = linked(&client, config.control_plane.as_ref())?;
+        let spans = span_sink(&config.tracing, config.control_plane.as_ref(), &linked, "gateway")?;
         let plane = Arc::new(gateway_plane(&config, workers, &spans)?);
         let reloader = reloader(&config, &live, &client, &plane).await?;
 
@@ -101,7 +102,7 @@ impl Gateway {
         let server = Server::start(settings, &plane, &state.live)?;
 
         let (events, heard) = mpsc::channel(256);
-        let session = session(&config, client, &reloader, events);
+        let session = session(&config, linked, &reloader, events);
         let (files, changed) = mpsc::channel(4);
         let reloader = tokio::spawn(reloader.run(session, heard, changed));
         let handover = Handover::new(&config, takeover, Arc::clone(server.doors()), given);
@@ -223,6 +224,19 @@ async fn reloader(
     let saved = folder.map(|folder| SavedState::in_folder(folder, &node_name(config))).transpose()?;
     let reloader = Reloader::start(config.clone(), Arc::clone(live), keys, Arc::clone(&plane.stats), saved);
     Ok(reloader.await?)
+}
+
+/// A client for whom the control plane is somebody special, where there is one.
+///
+/// # Errors
+/// Every fault of the link's files, with its place in the document (`control_plane.ca`).
+pub fn linked(client: &Client, link: Option<&ControlPlaneLink>) -> Result<Client, Faults> {
+    let Some(link) = link else { return Ok(client.clone()) };
+    client.toward(link).map_err(|found| {
+        let mut faults = Faults::default();
+        faults.add("control_plane", found);
+        faults
+    })
 }
 
 fn session(

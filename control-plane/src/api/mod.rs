@@ -104,7 +104,7 @@ pub(crate) fn router(
     let document = openapi::document(&[&*records.described, &lasting.described].concat());
     let document = operations::Document(document.to_string().into());
     let context = Context { state, traces, document, stopping: Stopping(stopping) };
-    let guard = guard::Guard::new(&config.listen, address);
+    let guard = guard::Guard::new(&config.listen, address).over_tls(config.tls.is_some());
     let requests = records.router.merge(health::router()).merge(zipkin::queries()).merge(console::router());
     Router::new()
         .merge(limited(requests, REQUESTS))

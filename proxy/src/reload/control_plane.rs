@@ -8,7 +8,7 @@ use portreeve_config::wire::{Change, NodeMessage, Revision, Snapshot as State};
 use portreeve_config::{Faults, GatewayConfig, RouteConfig};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Keeper, Live, SavedState, Session, SessionEvent, merge};
+use super::{Keeper, Live, Outage, SavedState, Session, SessionEvent, merge};
 use crate::metrics::PlaneStats;
 use crate::names::{FixedService, Name, Names};
 use crate::policy::auth::{Authenticator, KeySources};
@@ -31,8 +31,8 @@ pub struct Reloader {
     fixed: BTreeMap<String, FixedService>,
     /// The names their instances are found by.
     names: Names,
-    /// The control plane is away, and that has been said.
-    is_alone: bool,
+    /// The control plane is away; what has been said of it.
+    outage: Outage,
 }
 
 impl Reloader {
@@ -62,7 +62,7 @@ impl Reloader {
             keeper,
             fixed,
             names,
-            is_alone: false,
+            outage: Outage::default(),
         };
         reloader.put_file(file).await?;
         if let Some(state) = reloader.keeper.kept()
@@ -130,14 +130,13 @@ impl Reloader {
             }
             SessionEvent::Registered(_) => return,
             SessionEvent::Lost(why) => {
-                // It is tried again twice a second: that it is away is news once.
-                if !std::mem::replace(&mut self.is_alone, true) {
+                if self.outage.is_news(&why) {
                     tracing::warn!(why, "no control plane; serving goes on with what is known");
                 }
                 return;
             }
         };
-        self.is_alone = false;
+        self.outage.end();
         self.keeper.touch();
         let Some(session) = session else { return };
         session
