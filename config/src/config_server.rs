@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{BasicUser, Period, Secret};
+use crate::{BasicUser, ControlPlaneTls, Period, Secret};
 
 /// `config_server:` of a control plane: a drop-in for a Spring Cloud Config server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,11 +15,21 @@ use crate::{BasicUser, Period, Secret};
 pub struct ConfigServerConfig {
     /// The address it listens on, apart from the control plane's own.
     pub listen: String,
+    /// TLS, where it is to be another than the control plane's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ControlPlaneTls>,
+    /// Plain text on this listener, also where the control plane has `tls`, and also beyond loopback.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub plain_text: bool,
     /// A path in front of every endpoint (`/config`); empty for none.
     pub path_prefix: String,
-    /// Who may use it, by HTTP Basic. Anybody who reaches the address, when empty.
+    /// Who may use it, by HTTP Basic. Anybody who reaches the address, when empty; beyond loopback that must be said
+    /// (`anyone`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<BasicUser>,
+    /// Whether anybody who reaches it may use it beyond loopback, without a name and a password.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub anyone: bool,
     /// Where configuration comes from; an earlier source lies over a later one.
     pub sources: Vec<ConfigSource>,
     /// Keys that lie over everything, on every client.
@@ -158,8 +168,11 @@ impl Default for ConfigServerConfig {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8888".to_owned(),
+            tls: None,
+            plain_text: false,
             path_prefix: String::new(),
             users: Vec::new(),
+            anyone: false,
             sources: vec![ConfigSource::BuiltIn],
             overrides: BTreeMap::new(),
             accept_empty: true,

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, DnsConfig, Limits, ListenerConfig, Period, RouteConfig, RouteTest, ServiceConfig};
+use crate::{
+    ByteSize, ControlPlaneLink, DnsConfig, Limits, ListenerConfig, Period, RouteConfig, RouteTest,
+    ServiceConfig,
+};
 
 /// `kind: gateway`: a gateway process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -119,27 +122,6 @@ impl DuplicateSlashes {
     /// Whether it is the default.
     pub fn is_default(&self) -> bool {
         *self == Self::Refuse
-    }
-}
-
-/// How a node reaches the control plane.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ControlPlaneLink {
-    /// Its address, such as `http://127.0.0.1:7070`.
-    pub url: String,
-    /// Further control planes that share its store; the next one is gone to when one is gone.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub replicas: Vec<String>,
-    /// This node's name there; `gateway-<host name>` or `<service>-<host name>-<process>` when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
-}
-
-impl ControlPlaneLink {
-    /// All addresses, as they were written; at least one.
-    pub fn urls(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.url).chain(&self.replicas).map(String::as_str)
     }
 }
 

@@ -17,6 +17,7 @@ mod gateway;
 pub mod import;
 mod json;
 mod limits;
+mod link;
 mod listener;
 mod load;
 mod mend;
@@ -43,16 +44,17 @@ pub use config_server::{
     BasicCredentials, ConfigServerConfig, ConfigSource, EncryptionConfig, FolderSource, GitSource,
     RefreshConfig, SshConfig,
 };
-pub use control_plane::{ControlPlaneConfig, SeedConfig};
+pub use control_plane::{ControlPlaneConfig, ControlPlaneTls, SeedConfig};
 pub use desired_state::{DesiredState, Layers};
 pub use dns::DnsConfig;
 pub use eureka::{BasicUser, EurekaConfig};
 pub use fault::{Fault, Faults};
 pub use gateway::{
-    AccessLog, AuthConfig, AuthProvider, CacheConfig, ControlPlaneLink, DuplicateSlashes, GatewayConfig,
-    Propagation, TracingConfig, ZipkinConfig,
+    AccessLog, AuthConfig, AuthProvider, CacheConfig, DuplicateSlashes, GatewayConfig, Propagation,
+    TracingConfig, ZipkinConfig,
 };
 pub use limits::{Http2Limits, Limits};
+pub use link::ControlPlaneLink;
 pub use listener::{
     Alpn, CertificateConfig, ClientAuth, ClientAuthMode, ListenerConfig, Protocol, ProxyProtocolIn,
     TcpForward, TlsConfig, TlsVersion,

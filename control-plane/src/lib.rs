@@ -20,6 +20,7 @@ mod registry;
 mod server;
 mod state;
 mod store;
+mod tls;
 mod traces;
 
 use std::io;
@@ -28,6 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use portreeve_config::{ControlPlaneConfig, Faults, StoreConfig, check};
+use portreeve_tls::Acceptor;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -99,11 +101,14 @@ pub enum StartError {
     Interrupted,
 }
 
+/// Where connections come in, and what greets them; plain text is spoken without the latter.
+type Socket = (TcpListener, Option<Acceptor>);
+
 /// A listener for each protocol that is configured.
 struct Doors {
-    own: (TcpListener, SocketAddr),
-    eureka: Option<(TcpListener, SocketAddr, Users)>,
-    config_server: Option<(TcpListener, SocketAddr, Users)>,
+    own: (Socket, SocketAddr),
+    eureka: Option<(Socket, SocketAddr, Users)>,
+    config_server: Option<(Socket, SocketAddr, Users)>,
 }
 
 impl ControlPlane {
@@ -150,19 +155,20 @@ impl ControlPlane {
 }
 
 impl Doors {
-    /// Reads every password and opens every listener; nothing is served yet.
+    /// Reads every password and certificate and opens every listener; nothing is served yet.
     async fn open(config: &ControlPlaneConfig) -> Result<Self, StartError> {
-        let own = listen(&config.listen).await?;
+        let [own, eureka_tls, config_server_tls] = tls::acceptors(config)?;
+        let own = listen(&config.listen, own).await?;
         let (mut eureka, mut config_server) = (None, None);
         if let Some(config) = &config.eureka {
             let users = Users::read(&config.users, "Portreeve")?;
-            let (listener, address) = listen(&config.listen).await?;
-            eureka = Some((listener, address, users));
+            let (socket, address) = listen(&config.listen, eureka_tls).await?;
+            eureka = Some((socket, address, users));
         }
         if let Some(config) = &config.config_server {
             let users = Users::read(&config.users, "Portreeve")?;
-            let (listener, address) = listen(&config.listen).await?;
-            config_server = Some((listener, address, users));
+            let (socket, address) = listen(&config.listen, config_server_tls).await?;
+            config_server = Some((socket, address, users));
         }
         Ok(Self { own, eureka, config_server })
     }
@@ -247,11 +253,11 @@ fn shown(file: &Option<PathBuf>) -> String {
     file.as_ref().map(|file| format!(" {}", file.display())).unwrap_or_default()
 }
 
-async fn listen(address: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+async fn listen(address: &str, acceptor: Option<Acceptor>) -> Result<(Socket, SocketAddr), StartError> {
     let fault = |source| StartError::Listen { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).await.map_err(fault)?;
     let address = listener.local_addr().map_err(fault)?;
-    Ok((listener, address))
+    Ok(((listener, acceptor), address))
 }
 
 /// What people call this process among others that share its store.

@@ -3,8 +3,10 @@
 mod pace;
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,16 +16,21 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use portreeve_config::ControlPlaneLimits;
+use portreeve_tls::Acceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tower::ServiceExt;
 
 use crate::access::{Clients, Visit};
+use crate::tls;
 
 use pace::{Answer, Paced, Stage};
 
+/// Connections that were accepted and are not served yet.
+const ARRIVED: usize = 1_024;
 /// All header fields of a request together with its request line.
 const HEAD_BYTES: usize = 64 * 1024;
 /// How long sent bytes may stay unacknowledged: streams are written to every second, so a node that vanished
@@ -78,71 +85,148 @@ fn head_bytes<T>(request: &Request<T>) -> usize {
     request.headers().iter().fold(target, |sum, (name, value)| sum + name.as_str().len() + value.len())
 }
 
-/// Serves until `stopping` says so (or its sender is gone), then drains.
-pub(crate) async fn serve(listener: TcpListener, door: Door, mut stopping: watch::Receiver<bool>) {
+/// Serves until `stopping` says so (or its sender is gone), then drains. Plain text is spoken without an acceptor.
+pub(crate) async fn serve(
+    (listener, acceptor): (TcpListener, Option<Acceptor>),
+    door: Door,
+    stopping: watch::Receiver<bool>,
+) {
+    let (accepted, mut arrivals) = mpsc::channel(ARRIVED);
     let connections = Arc::new(Semaphore::new(door.limits.connections));
+    let entering = Entering { clients: door.clients.clone(), connections, accepted };
+    if let Err(fault) = entering.apart(listener, stopping.clone()) {
+        return tracing::error!(%fault, "the thread that accepts connections could not be started");
+    }
     let graceful = GracefulShutdown::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &connections) => accepted,
-            _ = stopping.wait_for(|stop| *stop) => break,
-        };
-        match accepted {
-            Ok((stream, peer, permit)) => {
-                // One that is too many is closed by being dropped.
-                if let Some(visit) = door.clients.enter(peer) {
-                    serve_connection(stream, (visit, permit), &door, &graceful);
-                }
-            }
+    while let Some(Arrival { stream, visit, permit }) = arrivals.recv().await {
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
             Err(fault) => {
-                tracing::warn!(%fault, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                tracing::warn!(%fault, "a connection could not be served");
+                continue;
+            }
+        };
+        prepare(&stream);
+        let served = Served { door: door.clone(), watcher: graceful.watcher(), visit, permit };
+        match &acceptor {
+            None => drop(tokio::spawn(served.by(stream))),
+            Some(acceptor) => {
+                drop(tokio::spawn(served.once_greeted(acceptor.clone(), stream, stopping.clone())))
             }
         }
     }
-    drop(listener);
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests were still running when the control plane stopped");
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    // The semaphore is never closed; were it, the connection would be refused.
-    let permit = connections.clone().acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, permit))
+/// Who comes in, and how many.
+struct Entering {
+    clients: Arc<Clients>,
+    connections: Arc<Semaphore>,
+    accepted: mpsc::Sender<Arrival>,
 }
 
-fn serve_connection(
-    stream: TcpStream,
-    (visit, permit): (Visit, OwnedSemaphorePermit),
-    door: &Door,
-    graceful: &GracefulShutdown,
-) {
+/// A connection that is let in.
+struct Arrival {
+    stream: std::net::TcpStream,
+    visit: Visit,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Entering {
+    /// Accepts on a thread of its own until `stopping`: when all nodes come at once, each has a snapshot to get before
+    /// the next one's turn would come, and the kernel drops those who have waited in its queue when that is full.
+    fn apart(self, listener: TcpListener, mut stopping: watch::Receiver<bool>) -> io::Result<()> {
+        let listener = listener.into_std()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let accept = async move {
+            tokio::select! {
+                fault = self.all(listener) => tracing::error!(?fault, "nothing is accepted any more"),
+                _ = stopping.wait_for(|stop| *stop) => {}
+            }
+        };
+        let name = "portreeve-accept".to_owned();
+        thread::Builder::new().name(name).spawn(move || runtime.block_on(accept)).map(drop)
+    }
+
+    async fn all(self, listener: std::net::TcpListener) -> io::Result<()> {
+        let listener = TcpListener::from_std(listener)?;
+        loop {
+            match self.accept(&listener).await {
+                Ok((stream, peer, permit)) => {
+                    // One that is too many is closed by being dropped.
+                    let Some(visit) = self.clients.enter(peer) else { continue };
+                    let arrival = Arrival { stream: stream.into_std()?, visit, permit };
+                    if self.accepted.send(arrival).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                Err(fault) => {
+                    tracing::warn!(%fault, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        // The semaphore is never closed; were it, the connection would be refused.
+        let permit = self.connections.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, peer) = listener.accept().await?;
+        Ok((stream, peer, permit))
+    }
+}
+
+fn prepare(stream: &TcpStream) {
     // Without these a stream is slower or a dead peer is noticed later; neither is worth a refusal.
     let _ = stream.set_nodelay(true);
     #[cfg(target_os = "linux")]
-    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(SILENCE));
-    let (visit, stage) = (Arc::new(visit), Arc::new(Stage::default()));
-    let stream = Paced::new(stream, stage.clone(), door.limits.header_timeout.get());
-    let idle_timeout = door.limits.idle_timeout.get();
-    let door = door.clone();
-    let service = service_fn(move |request| door.clone().answer(request, visit.clone(), stage.clone()));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(idle_timeout)
-        .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        match connection.await {
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(SILENCE));
+}
+
+/// What a connection is given.
+struct Served {
+    door: Door,
+    watcher: Watcher,
+    visit: Visit,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Served {
+    async fn by(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        let Self { door, watcher, visit, permit } = self;
+        let (visit, stage) = (Arc::new(visit), Arc::new(Stage::default()));
+        let stream = Paced::new(stream, stage.clone(), door.limits.header_timeout.get());
+        let idle_timeout = door.limits.idle_timeout.get();
+        let service = service_fn(move |request| door.clone().answer(request, visit.clone(), stage.clone()));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(idle_timeout)
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        match watcher.watch(connection).await {
             Err(fault) if fault.is_parse() => tracing::warn!(%fault, "what a client sent is no request"),
             Err(fault) => tracing::debug!(%fault, "a connection ended"),
             Ok(()) => {}
         }
         drop(permit);
-    });
+    }
+
+    /// In a task of its own already, so that no handshake waits for another. A stop ends those under way.
+    async fn once_greeted(self, acceptor: Acceptor, stream: TcpStream, mut stopping: watch::Receiver<bool>) {
+        // In a box, which is gone before the first request.
+        let greeting = Box::pin(tls::greet(&acceptor, stream, self.visit.peer));
+        let greeted = tokio::select! {
+            greeted = greeting => greeted,
+            _ = stopping.wait_for(|stop| *stop) => None,
+        };
+        drop((acceptor, stopping));
+        if let Some(stream) = greeted {
+            self.by(stream).await;
+        }
+    }
 }

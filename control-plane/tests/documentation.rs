@@ -21,7 +21,7 @@ async fn the_examples_work_as_they_are_written() {
 #[tokio::test]
 async fn the_examples_of_eureka_work_as_they_are_written() {
     let folder = tempfile::tempdir().unwrap();
-    let eureka = EurekaConfig { listen: "127.0.0.1:0".to_owned(), users: Vec::new() };
+    let eureka = EurekaConfig { listen: "127.0.0.1:0".to_owned(), ..EurekaConfig::default() };
     let config = ControlPlaneConfig { eureka: Some(eureka), ..config(folder.path()) };
     let plane = Plane::with(config).await;
     let address = plane.running.eureka_address().unwrap().to_string();

@@ -2,15 +2,19 @@
 //! those go through the pools of `server/`. Every answer has a limit in bytes and in time, redirects are not
 //! followed, and no errand is ever traced.
 
+mod fault;
+mod link;
+
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use http::{Method, Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
@@ -18,7 +22,16 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use portreeve_config::{ControlPlaneLink, Faults};
+use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
+
+use crate::tls;
+
+use link::Link;
+
+pub use fault::FetchError;
+pub use link::bearer;
 
 /// How long one connection may take to be made, so that a dead address leaves time for the next one.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
@@ -31,15 +44,18 @@ const HEAD_BYTES: usize = 64 * 1024;
 
 type AnyError = Box<dyn Error + Send + Sync>;
 type AnyBody = UnsyncBoxBody<Bytes, AnyError>;
+type Connections = Pool<HttpsConnector<HttpConnector>, AnyBody>;
 
 /// A client for the gateway's own errands. Clones share their connections; any tokio runtime may poll it.
 ///
 /// URLs are `http://`, `https://` (trusting Mozilla's roots) or `lb://service/path`, whose endpoints the
-/// [`Resolve`] names and which are spoken to in plain HTTP.
+/// [`Resolve`] names and which are spoken to in plain HTTP. A control plane may have authorities and a token of its own:
+/// see [`Client::toward`].
 #[derive(Clone)]
 pub struct Client {
-    pool: Pool<HttpsConnector<HttpConnector>, AnyBody>,
+    pool: Connections,
     resolver: Arc<dyn Resolve>,
+    link: Option<Arc<Link>>,
 }
 
 /// Knows where the instances of a service are.
@@ -69,22 +85,29 @@ impl Client {
     /// # Errors
     /// [`FetchError::Tls`] when the TLS library has no usable protocol version.
     pub fn new(resolver: Arc<dyn Resolve>) -> Result<Self, FetchError> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_LIMIT));
-        // The provider is named here: with two of them compiled in, rustls would panic at the first use.
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::aws_lc_rs::default_provider())?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let pool = Pool::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_LIMIT)
-            .http1_max_buf_size(HEAD_BYTES)
-            .build(connector);
-        Ok(Self { pool, resolver })
+        Ok(Self { pool: connections(tls::trusting_the_public()?), resolver, link: None })
+    }
+
+    /// The same client, for whom the addresses of `link` are a control plane: there it trusts whom the link says, is who
+    /// the link says, and shows its token. Nobody else is shown any of that. The files are read again for each request.
+    ///
+    /// # Errors
+    /// Every fault of the files that belong to TLS, with its place in the link (`ca`).
+    pub fn toward(&self, link: &ControlPlaneLink) -> Result<Self, Faults> {
+        Ok(Self { link: Some(Arc::new(Link::new(link)?)), ..self.clone() })
+    }
+
+    /// As [`Client::toward`], with a token in place of the one in a file.
+    ///
+    /// # Errors
+    /// As for [`Client::toward`].
+    pub fn showing(&self, link: &ControlPlaneLink, token: HeaderValue) -> Result<Self, Faults> {
+        Ok(Self { link: Some(Arc::new(Link::new(link)?.showing(token))), ..self.clone() })
+    }
+
+    /// The file whose token the control plane is shown.
+    pub fn token_file(&self) -> Option<&Path> {
+        self.link.as_ref()?.token_file()
     }
 
     /// Fetches `url`.
@@ -132,7 +155,8 @@ impl Client {
             target.aim(&mut attempt);
             let left = deadline.saturating_duration_since(Instant::now());
             let share = left / u32::try_from(targets.len() - index).unwrap_or(u32::MAX);
-            outcome = match timeout(share, self.exchange(attempt, &shown, limit.bytes)).await {
+            let exchange = self.exchange(attempt, &shown, limit.bytes);
+            outcome = match timeout(share, exchange).await {
                 Ok(Ok(response)) if !response.status().is_server_error() => return Ok(response),
                 Ok(outcome) => outcome,
                 Err(_) => Err(FetchError::Timeout { url: shown.clone(), after: limit.timeout }),
@@ -158,10 +182,31 @@ impl Client {
         let target = target.ok_or_else(|| FetchError::NoInstance { url: shown.clone() })?;
         let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         target.aim(&mut request);
-        match timeout(HEAD_LIMIT, self.pool.request(request)).await {
-            Ok(answer) => answer.map_err(|fault| FetchError::broken(&shown, &fault, fault.is_connect())),
+        match timeout(HEAD_LIMIT, self.request(request, &shown)).await {
+            Ok(answer) => answer,
             Err(_) => Err(FetchError::Timeout { url: shown, after: HEAD_LIMIT }),
         }
+    }
+
+    /// Sends a request where it is aimed at, as whom that place wants to see.
+    async fn request(
+        &self,
+        mut request: Request<AnyBody>,
+        shown: &str,
+    ) -> Result<Response<Incoming>, FetchError> {
+        let link = self.link.as_ref().filter(|link| link.is_for(request.uri()));
+        let (pool, token) = match link {
+            Some(link) => link.ready().await?,
+            None => (None, None),
+        };
+        if let Some(token) = token {
+            request.headers_mut().entry(AUTHORIZATION).or_insert(token);
+        }
+        let answer = pool.as_ref().unwrap_or(&self.pool).request(request).await;
+        answer.map_err(|fault| {
+            let ca = link.and_then(|link| link.ca());
+            FetchError::broken(shown, &fault, fault.is_connect(), ca)
+        })
     }
 
     async fn exchange(
@@ -171,13 +216,11 @@ impl Client {
         bytes: usize,
     ) -> Result<Response<Bytes>, FetchError> {
         let request = request.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
-        let answer = self.pool.request(request).await;
-        let answer = answer.map_err(|fault| FetchError::broken(shown, &fault, fault.is_connect()))?;
-        let (parts, body) = answer.into_parts();
+        let (parts, body) = self.request(request, shown).await?.into_parts();
         let body = Limited::new(body, bytes).collect().await.map_err(|fault| {
             match fault.downcast_ref::<LengthLimitError>() {
                 Some(_) => FetchError::TooLarge { url: shown.to_owned(), limit: bytes },
-                None => FetchError::broken(shown, fault.as_ref(), false),
+                None => FetchError::broken(shown, fault.as_ref(), false, None),
             }
         })?;
         Ok(Response::from_parts(parts, body.to_bytes()))
@@ -206,6 +249,20 @@ impl fmt::Debug for Client {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Client")
     }
+}
+
+fn connections(tls: ClientConfig) -> Connections {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_LIMIT));
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls);
+    let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
+    Pool::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_LIMIT)
+        .http1_max_buf_size(HEAD_BYTES)
+        .build(connector)
 }
 
 /// Where one attempt goes, and the `Host` it is sent with when that isn't the address itself.
@@ -249,83 +306,6 @@ pub(crate) fn shown(url: &str) -> String {
     let host = rest[..authority].rfind('@').map_or(0, |at| at + 1);
     let separator = if scheme.is_empty() { "" } else { "://" };
     format!("{scheme}{separator}{}", &rest[host..])
-}
-
-/// Why an errand failed. The texts name the URL without credentials and query, and a remedy where there is one.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// The URL can't be used.
-    #[error("the URL {url} cannot be used: {reason}")]
-    Address {
-        /// The URL.
-        url: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// No instance of the service is known now.
-    #[error("no instance of the service in {url} is known: start one, or check the service's name")]
-    NoInstance {
-        /// The URL.
-        url: String,
-    },
-    /// No connection could be made.
-    #[error("cannot connect to {url}: {reason}; check that it runs and can be reached from here")]
-    Connect {
-        /// The URL.
-        url: String,
-        /// What the network said.
-        reason: String,
-    },
-    /// The answer was not complete in time.
-    #[error("no complete answer from {url} within {after:?}")]
-    Timeout {
-        /// The URL.
-        url: String,
-        /// The limit.
-        after: Duration,
-    },
-    /// The answer is larger than what is useful here.
-    #[error("the answer from {url} is larger than {limit} bytes; check that this is the right address")]
-    TooLarge {
-        /// The URL.
-        url: String,
-        /// The limit, in bytes.
-        limit: usize,
-    },
-    /// The answer is not a success.
-    #[error("{url} answered {status}{}", remedy(*status))]
-    Status {
-        /// The URL.
-        url: String,
-        /// Its status.
-        status: StatusCode,
-    },
-    /// The connection broke, or what came was not HTTP.
-    #[error("the exchange with {url} broke: {reason}")]
-    Broken {
-        /// The URL.
-        url: String,
-        /// What happened.
-        reason: String,
-    },
-    /// TLS could not be set up in this process.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(#[from] rustls::Error),
-}
-
-impl FetchError {
-    fn broken(shown: &str, fault: &(dyn Error + 'static), connecting: bool) -> Self {
-        let mut root = fault;
-        while let Some(source) = root.source() {
-            root = source;
-        }
-        let (url, reason) = (shown.to_owned(), root.to_string());
-        if connecting { Self::Connect { url, reason } } else { Self::Broken { url, reason } }
-    }
-}
-
-fn remedy(status: StatusCode) -> &'static str {
-    if status.is_redirection() { "; redirects are not followed: give the final address" } else { "" }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portreeve_config::wire::NodeKind;
-use portreeve_config::{AccessLog as Destination, Fault, Faults, GatewayConfig};
+use portreeve_config::{AccessLog as Destination, ControlPlaneLink, Fault, Faults, GatewayConfig};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -83,7 +83,8 @@ impl Gateway {
         let workers = workers(&config);
         let live = Live::new(Snapshot::empty(workers));
         let client = Client::new(Arc::clone(&live) as _)?;
-        let mut exporting = Exporting::new(client.clone(), config.control_plane.clone());
+        let linked = linked(&client, config.control_plane.as_ref())?;
+        let mut exporting = Exporting::new(linked.clone(), config.control_plane.clone());
         live.swap(Snapshot::empty(workers).with_settings(exporting.settings(&config)?));
         let plane = Arc::new(gateway_plane(&config, workers)?);
         let reloader = reloader(&config, &live, &client, &plane).await?;
@@ -101,7 +102,7 @@ impl Gateway {
         let server = Server::start(settings, &plane, &state.live)?;
 
         let (events, heard) = mpsc::channel(256);
-        let session = session(&config, client, &reloader, events);
+        let session = session(&config, linked, &reloader, events);
         let (files, changed) = mpsc::channel(4);
         let reloader = tokio::spawn(reloader.run(session, heard, changed));
         let handover = Handover::new(&config, takeover, Arc::clone(server.doors()), given);
@@ -223,6 +224,19 @@ async fn reloader(
     let saved = folder.map(|folder| SavedState::in_folder(folder, &node_name(config))).transpose()?;
     let reloader = Reloader::start(config.clone(), Arc::clone(live), keys, Arc::clone(&plane.stats), saved);
     Ok(reloader.await?)
+}
+
+/// A client for whom the control plane is somebody special, where there is one.
+///
+/// # Errors
+/// Every fault of the link's files, with its place in the document (`control_plane.ca`).
+pub fn linked(client: &Client, link: Option<&ControlPlaneLink>) -> Result<Client, Faults> {
+    let Some(link) = link else { return Ok(client.clone()) };
+    client.toward(link).map_err(|found| {
+        let mut faults = Faults::default();
+        faults.add("control_plane", found);
+        faults
+    })
 }
 
 fn session(

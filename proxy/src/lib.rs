@@ -34,7 +34,7 @@ pub mod server;
 pub mod snapshot;
 pub mod target;
 pub mod telemetry;
-pub mod tls;
 
 pub use builder::GatewayBuilder;
-pub use gateway::{Gateway, LocalAddrs, StartError, exposition, host_name, span_endpoint, span_sink};
+pub use gateway::{Gateway, LocalAddrs, StartError, exposition, host_name, linked, span_endpoint, span_sink};
+pub use portreeve_tls as tls;

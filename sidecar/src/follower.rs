@@ -8,7 +8,7 @@ use std::time::Duration;
 use portreeve_config::wire::{Change, Instance, NodeMessage, Revision, Snapshot as State};
 use portreeve_config::{Fault, Faults};
 use portreeve_proxy::metrics::PlaneStats;
-use portreeve_proxy::reload::{Keeper, Session, SessionEvent, endpoints_of, touched};
+use portreeve_proxy::reload::{Keeper, Outage, Session, SessionEvent, endpoints_of, touched};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -95,6 +95,7 @@ pub(crate) struct Following {
     routed: BTreeSet<String>,
     standing: watch::Sender<Standing>,
     in_touch: bool,
+    outage: Outage,
     registration: Registration,
 }
 
@@ -114,6 +115,7 @@ impl Following {
             routed: BTreeSet::new(),
             standing: watch::Sender::default(),
             in_touch: true,
+            outage: Outage::default(),
             registration: Registration::default(),
         };
         if let Err(faults) = following.take_state(state) {
@@ -204,6 +206,7 @@ impl Following {
             SessionEvent::Refused(faults) => return self.refused(&faults),
             SessionEvent::Lost(why) => return self.lost(&why),
         };
+        self.outage.end();
         self.keeper.touch();
         // Also when services were refused: the one has nothing to do with the other.
         let handed_over = self.hand_over();
@@ -300,8 +303,8 @@ impl Following {
 
     fn lost(&mut self, why: &str) {
         self.registration.lost();
-        // Every attempt that fails is told; one line for all of them is enough.
-        if std::mem::take(&mut self.in_touch) {
+        self.in_touch = false;
+        if self.outage.is_news(why) {
             tracing::warn!(why, "no control plane; serving goes on with what is known");
         }
     }

@@ -19,7 +19,7 @@ use portreeve_proxy::reload::Live;
 use portreeve_proxy::server::{ListenError, Server, ServerSettings};
 use portreeve_proxy::snapshot::Snapshot;
 use portreeve_proxy::telemetry::SpanSink;
-use portreeve_proxy::{exposition, span_sink};
+use portreeve_proxy::{exposition, linked, span_sink};
 
 use crate::start::{StartError, address};
 
@@ -48,7 +48,7 @@ impl Planes {
     /// [`StartError`]; nothing is left open then.
     pub(crate) fn open(config: &SidecarConfig, app: SocketAddr) -> Result<Self, StartError> {
         let outbound_live = Live::new(Snapshot::empty(config.workers).with_limits(&config.limits));
-        let client = Client::new(Arc::clone(&outbound_live) as _)?;
+        let client = linked(&Client::new(Arc::clone(&outbound_live) as _)?, config.control_plane.as_ref())?;
         let spans = span_sink(&config.tracing, config.control_plane.as_ref(), &client, &trace_name(config))?;
         let settings = Arc::new(settings(config, &spans));
         let empty = Snapshot::clone(&outbound_live.load());

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH};
 use http::{Method, Request, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use portreeve::config::Fault;
-use portreeve_proxy::client::{Client, Limit};
+use portreeve::config::{ControlPlaneLink, Fault};
+use portreeve_proxy::client::{Client, FetchError, Limit, bearer};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -31,6 +31,18 @@ pub(crate) struct Connection {
     /// A file with the token to show; PORTREEVE_TOKEN may hold the token itself.
     #[arg(long, value_name = "FILE", env = "PORTREEVE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
+    /// With an https:// control plane: the file of the authorities that may have signed its certificate.
+    #[arg(long, value_name = "FILE", env = "PORTREEVE_CA")]
+    ca: Option<PathBuf>,
+    /// Your own certificate, where the control plane asks for one.
+    #[arg(long, value_name = "FILE", env = "PORTREEVE_CERTIFICATE", requires = "key")]
+    certificate: Option<PathBuf>,
+    /// The key of that certificate.
+    #[arg(long, value_name = "FILE", env = "PORTREEVE_KEY", requires = "certificate")]
+    key: Option<PathBuf>,
+    /// Let the token go over http:// to other machines, where it can be read on the way.
+    #[arg(long, env = "PORTREEVE_PLAIN_TEXT")]
+    plain_text: bool,
     /// Who the history says made a change.
     #[arg(long, value_name = "NAME", env = "PORTREEVE_ACTOR", default_value_t = user())]
     actor: String,
@@ -50,7 +62,6 @@ pub(crate) struct Asking {
 pub(crate) struct Api {
     client: Client,
     server: String,
-    authorization: Option<HeaderValue>,
     actor: HeaderValue,
 }
 
@@ -84,32 +95,43 @@ impl Connection {
         }
         let actor = HeaderValue::from_bytes(self.actor.as_bytes())
             .map_err(|_| Failure::new("the name given with --actor has characters that cannot be sent"))?;
+        let link = ControlPlaneLink {
+            url: server.clone(),
+            ca: self.ca.clone(),
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            ..ControlPlaneLink::default()
+        };
         let client = Client::new(Arc::new(|_: &str| Vec::new())).map_err(Failure::new)?;
-        Ok(Api { client, server, authorization: self.authorization()?, actor })
+        let client = match self.token()? {
+            Some(token) => client.showing(&link, token),
+            None => client.toward(&link),
+        };
+        Ok(Api { client: client.map_err(Failure::new)?, server, actor })
     }
 
-    fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
+    /// What is shown as `Authorization`.
+    fn token(&self) -> Result<Option<HeaderValue>, Failure> {
         let (token, source) = match &self.token_file {
             Some(path) => {
-                let source = path.display().to_string();
-                let token = std::fs::read_to_string(path).map_err(|fault| {
-                    Failure::new(format!("the token file {source} cannot be read: {fault}"))
-                })?;
+                let source = format!("the token file {}", path.display());
+                let token = std::fs::read(path)
+                    .map_err(|fault| Failure::new(format!("{source} cannot be read: {fault}")))?;
                 (token, source)
             }
-            None => (std::env::var("PORTREEVE_TOKEN").unwrap_or_default(), "PORTREEVE_TOKEN".to_owned()),
+            None => match std::env::var("PORTREEVE_TOKEN") {
+                Ok(token) if !token.trim().is_empty() => (token.into_bytes(), "PORTREEVE_TOKEN".to_owned()),
+                _ => return Ok(None),
+            },
         };
-        if token.trim().is_empty() {
-            return match self.token_file {
-                Some(_) => {
-                    Err(Failure::new(format!("the token file {source} is empty: put the token into it")))
-                }
-                None => Ok(None),
-            };
+        if !self.plain_text && portreeve::config::check::is_overheard(&self.server) {
+            let server = &self.server;
+            return Err(Failure::new(format!(
+                "the token would cross the network as plain text on its way to {server}: write https:// (the control plane needs `tls`), or give --plain-text where the network is private"
+            )));
         }
-        let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
-            .map_err(|_| Failure::new(format!("{source} holds no token: it has characters that none has")))?;
-        value.set_sensitive(true);
+        let value =
+            bearer(&token).map_err(|fault| Failure::new(format!("{source} cannot be used: {fault}")))?;
         Ok(Some(value))
     }
 }
@@ -148,8 +170,14 @@ impl Api {
         let request = self.request(question)?;
         let path = request.uri().path().to_owned();
         let answer = self.client.send(request, limit).await;
-        let answer =
-            answer.map_err(|fault| Failure::new(format!("{fault} (--server names the control plane)")))?;
+        let answer = answer.map_err(|fault| {
+            let flag = match &fault {
+                FetchError::Certificate { .. } => "--ca names the authorities",
+                FetchError::Refused { .. } => "--certificate and --key name yours",
+                _ => "--server names the control plane",
+            };
+            Failure::new(format!("{fault} ({flag})"))
+        })?;
         let (status, body) = (answer.status(), answer.body());
         if status.is_success() {
             return Ok(Ok(body.clone()));
@@ -170,9 +198,6 @@ impl Api {
     fn request(&self, question: Question) -> Result<Request<Bytes>, Failure> {
         let uri = format!("{}{}", self.server, question.path);
         let mut request = Request::builder().method(question.method).uri(uri).header(ACTOR, &self.actor);
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
         if let Some(revision) = question.if_match {
             request = request.header(IF_MATCH, format!("\"{revision}\""));
         }

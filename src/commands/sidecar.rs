@@ -35,6 +35,21 @@ pub(crate) struct Arguments {
     /// The control plane, such as http://127.0.0.1:7070; several replicas of it with commas between them.
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     control_plane: Vec<String>,
+    /// With an https:// control plane: the file of the authorities that may have signed its certificate.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The sidecar's own certificate, where the control plane asks for one.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    certificate: Option<PathBuf>,
+    /// The key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
+    /// The file with the token that the control plane is shown.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Let the token go over http:// to other machines, where it can be read on the way.
+    #[arg(long)]
+    plain_text: bool,
     /// This instance's name; made from service, host name and app port when absent.
     #[arg(long, value_name = "NAME")]
     instance: Option<String>,
@@ -104,8 +119,15 @@ fn written(arguments: Arguments) -> Result<SidecarConfig, Failure> {
     };
     let mut urls = arguments.control_plane.into_iter();
     if let Some(url) = urls.next() {
-        let node = config.control_plane.and_then(|link| link.node);
-        config.control_plane = Some(ControlPlaneLink { url, replicas: urls.collect(), node });
+        let link = config.control_plane.unwrap_or_default();
+        config.control_plane = Some(ControlPlaneLink { url, replicas: urls.collect(), ..link });
+    }
+    if let Some(link) = &mut config.control_plane {
+        link.ca = arguments.ca.or(link.ca.take());
+        link.certificate = arguments.certificate.or(link.certificate.take());
+        link.key = arguments.key.or(link.key.take());
+        link.token_file = arguments.token_file.or(link.token_file.take());
+        link.plain_text |= arguments.plain_text;
     }
     config.instance = arguments.instance.or(config.instance);
     config.profile = arguments.profile.or(config.profile);

@@ -111,6 +111,13 @@ pub(super) fn url<'a>(text: &'a str, schemes: &[&str]) -> Result<Url<'a>, Fault>
     Ok(Url { scheme, host, path })
 }
 
+/// Whether the host of a URL is this machine (RFC 6761, 6.3, for the names).
+pub(super) fn is_loopback(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let is_address = |address: std::net::IpAddr| address.to_canonical().is_loopback();
+    name.parse().is_ok_and(is_address) || name == "localhost" || name.ends_with(".localhost")
+}
+
 /// The host of `host`, `host:port`, `[v6]` or `[v6]:port`.
 fn host_of(authority: &str) -> Option<&str> {
     let sound_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);

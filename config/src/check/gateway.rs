@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Asking, auth, limits, listener, names, process, route_test, routes_asking, upstream};
+use super::{Asking, auth, limits, link, listener, names, process, route_test, routes_asking, upstream};
 use crate::{AuthRule, Fault, Faults, GatewayConfig};
 
 /// Without `references` no section is blamed for naming something of another section that is not there.
@@ -12,7 +12,7 @@ pub(super) fn faults(config: &GatewayConfig, references: bool) -> Faults {
     faults.add("", listener::all(config, services.as_ref()));
     faults.add("workers", config.workers.and_then(process::workers));
     if let Some(link) = &config.control_plane {
-        faults.add("control_plane", process::control_plane_link(link));
+        faults.add("control_plane", link::faults(link));
     }
     faults.add("state_dir", config.state_dir.as_deref().and_then(process::folder));
     if let Some(section) = &config.auth {

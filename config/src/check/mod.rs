@@ -6,9 +6,11 @@ mod address;
 mod auth;
 mod config_server;
 mod eureka;
+mod exposure;
 mod gateway;
 mod headers;
 mod limits;
+mod link;
 mod listener;
 mod names;
 mod path;
@@ -27,7 +29,8 @@ use std::collections::{BTreeSet, HashSet};
 use crate::mend::MOST_FAULTS;
 use crate::wire::Instance;
 use crate::{
-    ControlPlaneConfig, DesiredState, Fault, Faults, GatewayConfig, RouteConfig, SampleRequest, SidecarConfig,
+    ControlPlaneConfig, ControlPlaneLink, DesiredState, Fault, Faults, GatewayConfig, RouteConfig,
+    SampleRequest, SidecarConfig,
 };
 
 pub(crate) use address::{is_host, reachable};
@@ -98,6 +101,16 @@ pub fn control_plane(config: &ControlPlaneConfig) -> Faults {
 /// which there are; `None` where they are not known. Paths start at the document (`routes[2].match.path`).
 pub fn desired_state(state: &DesiredState, known: Option<&BTreeSet<String>>) -> Faults {
     seed::desired_state(state, known, true)
+}
+
+/// Every fault of a node's way to the control plane. Paths start at the link (`replicas[0]`).
+pub fn control_plane_link(link: &ControlPlaneLink) -> Faults {
+    link::faults(link)
+}
+
+/// Whether a URL leads to another machine as plain text, so that a token on this way could be read by others.
+pub fn is_overheard(url: &str) -> bool {
+    address::url(url, &["http"]).is_ok_and(|url| !address::is_loopback(url.host))
 }
 
 /// Every fault of an instance that wants to be registered. Paths start at the instance (`lease_ms`).

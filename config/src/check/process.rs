@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::address;
-use crate::{AccessLog, ControlPlaneLink, Fault, Faults, Period, TracingConfig};
+use crate::{AccessLog, Fault, Faults, Period, TracingConfig};
 
 /// A period of more than nothing and at most `most`: beyond that it is a slip, and clocks would overflow.
 pub(super) fn longer_than_nothing(period: Period, most: Duration) -> Option<Fault> {
@@ -51,28 +51,4 @@ pub(super) fn access_log(access_log: &AccessLog) -> Option<Fault> {
 /// The path of a file or folder; whether it is there is for the moment it is used.
 pub(super) fn folder(path: &Path) -> Option<Fault> {
     path.as_os_str().is_empty().then(|| Fault::new("", "this path is empty"))
-}
-
-fn control_plane_url(url: &str) -> Option<Fault> {
-    match address::url(url, &["http"]) {
-        Err(fault) => Some(fault),
-        Ok(url) if !matches!(url.path, "" | "/") => {
-            Some(Fault::new("", "the control plane's URL has no path").hint("end it after the port"))
-        }
-        Ok(_) => None,
-    }
-}
-
-pub(super) fn control_plane_link(link: &ControlPlaneLink) -> Faults {
-    let mut faults = Faults::default();
-    faults.add("url", control_plane_url(&link.url));
-    for (index, url) in link.replicas.iter().enumerate() {
-        let place = format!("replicas[{index}]");
-        faults.add(&place, control_plane_url(url));
-        if link.urls().take(index + 1).any(|other| other == url) {
-            faults.push(Fault::new(place, "this replica is there twice").hint("take it out"));
-        }
-    }
-    faults.add("node", link.node.as_deref().and_then(super::node_name));
-    faults
 }

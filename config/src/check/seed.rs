@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{access, address, config_server, eureka, names, process, routes, store};
+use super::{access, address, config_server, eureka, exposure, names, process, routes, store};
 use crate::{ControlPlaneConfig, DesiredState, Fault, Faults, Layers, SeedConfig};
 
 /// Without `references` no route is blamed for naming a service that is not there.
@@ -20,6 +20,7 @@ pub(super) fn faults(config: &ControlPlaneConfig, references: bool) -> Faults {
     faults.add("audit", access::audit(&config.audit));
     faults.add("limits", access::limits(&config.limits));
     faults.add("", clashes(config));
+    faults.add("", exposure::faults(config));
     if !(1..=10_000_000).contains(&config.trace_spans) {
         faults.push(Fault::new("trace_spans", format!("{} spans: it is 1 to 10000000", config.trace_spans)));
     }

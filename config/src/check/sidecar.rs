@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::path::Template;
-use super::{address, limits, names, process};
+use super::{address, limits, link, names, process};
 use crate::{Fault, Faults, SidecarConfig, UpstreamProtocol};
 
 /// One less than a node can name: its own service is named beside them.
@@ -16,7 +16,7 @@ pub(super) fn faults(config: &SidecarConfig) -> Faults {
     faults.add("instance", config.instance.as_deref().and_then(names::instance_id));
     faults.add("profile", config.profile.as_deref().and_then(names::profile_name));
     if let Some(link) = &config.control_plane {
-        faults.add("control_plane", process::control_plane_link(link));
+        faults.add("control_plane", link::faults(link));
     }
     for (index, service) in config.calls.iter().flatten().enumerate() {
         faults.add(&format!("calls[{index}]"), names::service_name(service));

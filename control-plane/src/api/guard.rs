@@ -42,6 +42,11 @@ impl Guard {
         Self { any_name: true, ..Self::new(listen, address) }
     }
 
+    /// With TLS every name is taken: no browser goes on to a page whose name the certificate does not have.
+    pub(super) fn over_tls(self, is_tls: bool) -> Self {
+        Self { any_name: self.any_name || is_tls, beyond_loopback: self.beyond_loopback || is_tls, ..self }
+    }
+
     fn knows(&self, host: &str) -> bool {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let host = host.trim_end_matches('.').to_ascii_lowercase();
@@ -105,7 +110,11 @@ fn is_cross_site(headers: &HeaderMap, host: &Authority) -> bool {
     let foreign_fetch =
         headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
     let foreign_origin = headers.get(header::ORIGIN).is_some_and(|origin| {
-        let origin = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+        // Between schemes browsers tell by `Sec-Fetch-Site`.
+        let origin = origin
+            .to_str()
+            .ok()
+            .and_then(|origin| origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")));
         !origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host.as_str()))
     });
     foreign_fetch || foreign_origin
@@ -128,6 +137,18 @@ mod tests {
         let request = request.body(Body::empty()).unwrap();
         let problem = refuse(&guard, request.uri(), request.method(), request.headers())?;
         Some(problem.into_response().status())
+    }
+
+    #[test]
+    fn over_tls_the_certificate_says_which_names_there_are() {
+        let guard = Guard::new("127.0.0.1:7070", "127.0.0.1:7070".parse().unwrap());
+        assert!(!guard.knows("control.example"));
+        assert!(!guard.clone().over_tls(false).knows("control.example"));
+        assert!(guard.over_tls(true).knows("control.example"));
+        let own = [("host", "10.0.0.1:7070"), ("origin", "https://10.0.0.1:7070")];
+        assert_eq!(status("10.0.0.1:7070", "PUT", &own), None);
+        let foreign = [("host", "10.0.0.1:7070"), ("origin", "https://10.0.0.2:7070")];
+        assert_eq!(status("10.0.0.1:7070", "PUT", &foreign), Some(StatusCode::FORBIDDEN));
     }
 
     #[test]

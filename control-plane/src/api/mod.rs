@@ -133,7 +133,7 @@ pub(crate) fn router(
     let (served, document) = served(config);
     let Access { tokens, audit } = access;
     let context = Context { state, traces, document, stopping: Stopping(stopping), audit: audit.clone() };
-    let guard = guard::Guard::new(&config.listen, address);
+    let guard = guard::Guard::new(&config.listen, address).over_tls(config.tls.is_some());
     let entrance = Arc::new(Entrance { guard, tokens, rules: served.rules, audit });
     served
         .router

@@ -44,7 +44,7 @@ fn user(folder: &Path, name: &str, services: Option<&[&str]>) -> BasicUser {
 async fn a_user_of_eureka_writes_its_own_services_under_any_of_their_names() {
     let folder = tempfile::tempdir().unwrap();
     let users = vec![user(folder.path(), "all", None), user(folder.path(), "one", Some(&["my-orders"]))];
-    let eureka = EurekaConfig { listen: "127.0.0.1:0".to_owned(), users };
+    let eureka = EurekaConfig { listen: "127.0.0.1:0".to_owned(), users, ..EurekaConfig::default() };
     let plane =
         Plane::with(ControlPlaneConfig { eureka: Some(eureka), ..config(&folder.path().join("data")) }).await;
     let address = plane.running.eureka_address().unwrap();

@@ -62,7 +62,8 @@ async fn without_its_password_nothing_starts() {
             password_file: file.map(Into::into),
             services: None,
         };
-        let eureka = EurekaConfig { listen: "127.0.0.1:0".to_owned(), users: vec![user] };
+        let eureka =
+            EurekaConfig { listen: "127.0.0.1:0".to_owned(), users: vec![user], ..EurekaConfig::default() };
         let config = crate::support::config(folder.path());
         let config = portreeve_config::ControlPlaneConfig { eureka: Some(eureka), ..config };
         let fault = portreeve_control_plane::ControlPlane::start(config).await.unwrap_err().to_string();

@@ -46,6 +46,8 @@ impl Answer {
 pub(crate) fn config(data_dir: &Path) -> ControlPlaneConfig {
     ControlPlaneConfig {
         listen: "127.0.0.1:0".to_owned(),
+        tls: None,
+        plain_text: false,
         data_dir: data_dir.to_owned(),
         store: StoreConfig::default(),
         seed: SeedConfig::default(),

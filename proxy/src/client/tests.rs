@@ -175,6 +175,36 @@ async fn addresses_that_cannot_work_are_refused_without_their_secrets() {
 }
 
 #[tokio::test]
+async fn a_token_is_read_anew_and_shown_to_the_control_plane_only() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi";
+    let ((address, heads), (other, others)) = (canned(answer).await, canned(answer).await);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let link = ControlPlaneLink {
+        url: format!("http://{address}/"),
+        token_file: Some(file.clone()),
+        ..ControlPlaneLink::default()
+    };
+    let client = client().toward(&link).unwrap();
+    for token in ["first", "second\n"] {
+        std::fs::write(&file, token).unwrap();
+        client.get(&format!("http://{address}/x"), SMALL).await.unwrap();
+        client.get(&format!("http://{other}/x"), SMALL).await.unwrap();
+        let shown = heads.lock().unwrap().pop().unwrap();
+        assert!(shown.contains(&format!("authorization: Bearer {}\r\n", token.trim())), "{shown}");
+    }
+    for head in others.lock().unwrap().iter() {
+        assert!(!head.contains("authorization"), "{head}");
+    }
+    for bad in ["", "two words", "line\nline", "\u{fc}"] {
+        std::fs::write(&file, bad).unwrap();
+        let fault = client.get(&format!("http://{address}/x"), SMALL).await.unwrap_err();
+        assert!(matches!(fault, FetchError::Token { .. }), "{fault}");
+        assert!(bad.is_empty() || !fault.to_string().contains(bad), "{fault}");
+    }
+}
+
+#[tokio::test]
 async fn the_head_arrives_while_the_request_is_still_being_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/stream", listener.local_addr().unwrap());

@@ -8,7 +8,7 @@ use portreeve_config::wire::{Change, NodeMessage, Revision, Snapshot as State};
 use portreeve_config::{Faults, GatewayConfig, RouteConfig};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Keeper, Live, SavedState, Session, SessionEvent, merge};
+use super::{Keeper, Live, Outage, SavedState, Session, SessionEvent, merge};
 use crate::metrics::PlaneStats;
 use crate::names::{FixedService, Name, Names};
 use crate::plane::Settings;
@@ -40,8 +40,8 @@ pub struct Reloader {
     fixed: BTreeMap<String, FixedService>,
     /// The names their instances are found by.
     names: Names,
-    /// The control plane is away, and that has been said.
-    is_alone: bool,
+    /// The control plane is away; what has been said of it.
+    outage: Outage,
 }
 
 impl Reloader {
@@ -71,7 +71,7 @@ impl Reloader {
             keeper,
             fixed,
             names,
-            is_alone: false,
+            outage: Outage::default(),
         };
         let start = reloader.live.load();
         reloader.put_file(file, (Arc::clone(&start.settings), start.workers)).await?;
@@ -140,14 +140,13 @@ impl Reloader {
             }
             SessionEvent::Registered(_) => return,
             SessionEvent::Lost(why) => {
-                // It is tried again twice a second: that it is away is news once.
-                if !std::mem::replace(&mut self.is_alone, true) {
+                if self.outage.is_news(&why) {
                     tracing::warn!(why, "no control plane; serving goes on with what is known");
                 }
                 return;
             }
         };
-        self.is_alone = false;
+        self.outage.end();
         self.keeper.touch();
         let Some(session) = session else { return };
         session

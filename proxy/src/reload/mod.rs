@@ -5,6 +5,8 @@ mod control_plane;
 mod file;
 mod live;
 mod merge;
+mod refusal;
+mod rounds;
 mod saved;
 mod session;
 
@@ -13,5 +15,6 @@ pub use control_plane::Reloader;
 pub use file::{FileWatch, watch_file};
 pub use live::Live;
 pub use merge::{Touched, endpoints_of, touched};
+pub use rounds::Outage;
 pub use saved::{Keeper, SaveFault, SavedState};
 pub use session::{Session, SessionEvent, SessionSettings};

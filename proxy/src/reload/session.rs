@@ -19,18 +19,14 @@ use portreeve_config::wire::{
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::refusal;
+use super::rounds::{LONGEST_PAUSE, Rounds};
 use crate::client::Client;
 
 /// The longest line that is taken from the control plane, in bytes. A snapshot is one line.
 const MAX_LINE: usize = 256 << 20;
 /// Without a line for this long (the control plane says something every second) the stream is taken for dead.
 const SILENCE: Duration = Duration::from_secs(4);
-/// Pauses between attempts: short, so that a control plane that is back is found within a second.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
-
-/// The longest pause before the next of several replicas: its nodes do not all come to it in the same moment when one
-/// is gone.
-const HOP: Duration = Duration::from_millis(100);
 
 /// Who is calling.
 #[derive(Clone, Debug)]
@@ -114,42 +110,6 @@ struct Conversation {
     rounds: Rounds,
 }
 
-/// Whose turn it is among the replicas, and how long the pause before it is.
-#[derive(Debug)]
-struct Rounds {
-    replicas: usize,
-    turn: usize,
-    /// Attempts that failed since a stream was held for a while.
-    failed: usize,
-    pause: Duration,
-}
-
-impl Rounds {
-    /// Begins anywhere, so that nodes spread over the replicas.
-    fn over(replicas: usize) -> Self {
-        let replicas = replicas.max(1);
-        Self { replicas, turn: rand::random_range(0..replicas), failed: 0, pause: PAUSE.0 }
-    }
-
-    /// The stream held for a while: what failed before is forgotten.
-    fn held(&mut self) {
-        (self.failed, self.pause) = (0, PAUSE.0);
-    }
-
-    /// The pause before the next replica is tried: next to none while there is one that was not tried, then longer
-    /// from round to round.
-    fn failed(&mut self) -> Duration {
-        self.turn = (self.turn + 1) % self.replicas;
-        self.failed += 1;
-        if !self.failed.is_multiple_of(self.replicas) {
-            return HOP.mul_f64(rand::random_range(0.0..=1.0));
-        }
-        let pause = jittered(self.pause);
-        self.pause = (self.pause * 2).min(PAUSE.1);
-        pause
-    }
-}
-
 /// One stream: what is written to it, and what has been read of it.
 struct Stream {
     out: mpsc::Sender<Bytes>,
@@ -164,7 +124,7 @@ impl Conversation {
         loop {
             let began = tokio::time::Instant::now();
             let Err(why) = self.hold_one().await;
-            if began.elapsed() > PAUSE.1 {
+            if began.elapsed() > LONGEST_PAUSE {
                 self.rounds.held();
             }
             if self.events.send(SessionEvent::Lost(why)).await.is_err() {
@@ -224,7 +184,10 @@ impl Conversation {
             StatusCode::OK => {
                 Ok(Stream { out, answer: answer.into_body(), read: BytesMut::new(), searched: 0 })
             }
-            status => Err(format!("the control plane answered {status}")),
+            status => {
+                let said = refusal::detail(answer.into_body()).await;
+                Err(refusal::reason(url, status, &said, self.client.token_file()))
+            }
         }
     }
 
@@ -305,39 +268,5 @@ impl Body for Lines {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.0.poll_recv(cx).map(|line| line.map(|line| Ok(Frame::data(line))))
-    }
-}
-
-/// Somewhere between half of the pause and all of it, so that nodes do not all come back in the same moment.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::random_range(0.5..=1.0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_replica_is_tried_before_a_pause() {
-        let mut rounds = Rounds::over(3);
-        for round in 0..4 {
-            let mut tried = std::collections::BTreeSet::new();
-            for attempt in 0..3 {
-                tried.insert(rounds.turn);
-                let pause = rounds.failed();
-                let longest = if attempt < 2 { HOP } else { (PAUSE.0 * 2u32.pow(round)).min(PAUSE.1) };
-                assert!(pause <= longest, "{round} {attempt} {pause:?}");
-            }
-            assert_eq!(tried.len(), 3);
-        }
-        rounds.held();
-        assert!(rounds.failed() <= HOP);
-    }
-
-    #[test]
-    fn a_single_control_plane_is_given_time() {
-        let mut rounds = Rounds::over(1);
-        assert!(rounds.failed() >= PAUSE.0 / 2);
-        assert!(rounds.failed() >= PAUSE.0);
     }
 }

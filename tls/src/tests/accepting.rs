@@ -12,7 +12,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::material::{Authority, Folder, asking, meet, settings};
-use crate::tls::{AcceptFault, Acceptor, AlternativeName, Tickets};
+use crate::{AcceptFault, Acceptor, AlternativeName, Tickets};
 
 #[tokio::test]
 async fn the_certificate_fits_the_name_asked_for() {
@@ -176,7 +176,7 @@ fn noting(schemes: Vec<SignatureScheme>) -> (Arc<ClientConfig>, Arc<Mutex<Vec<u8
     let staple = Arc::default();
     let verifier = Noting { schemes, staple: Arc::clone(&staple) };
     let builder =
-        ClientConfig::builder_with_provider(crate::tls::provider()).with_safe_default_protocol_versions();
+        ClientConfig::builder_with_provider(crate::provider()).with_safe_default_protocol_versions();
     let builder = builder.unwrap().dangerous().with_custom_certificate_verifier(Arc::new(verifier));
     (Arc::new(builder.with_no_client_auth()), staple)
 }

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 
 use super::material::{Authority, Folder, asking, settings};
-use crate::tls::{AcceptFault, Acceptor, Facts, Tickets};
+use crate::{AcceptFault, Acceptor, Facts, Tickets};
 
 /// What `openssl s_client` with these arguments writes, and what the acceptor says; `None` without openssl.
 async fn s_client(

@@ -1,6 +1,6 @@
 //! Which certificate a name gets, without any handshake.
 
-use crate::tls::names::ByName;
+use crate::names::ByName;
 
 fn table() -> ByName<&'static str> {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();

@@ -59,6 +59,13 @@ impl Connector {
         Ok(Self { settings: settings.clone(), protocol, files: files.digest(), name, config, without_h2 })
     }
 
+    /// The same trust and certificate for a library that makes its own connections, and says itself what ALPN offers.
+    pub fn without_protocols(&self) -> ClientConfig {
+        let mut config = (*self.config).clone();
+        config.alpn_protocols.clear();
+        config
+    }
+
     /// Does the handshake on a new connection. The certificate must be for `server_name` of the settings, else for
     /// `host`: the host name, or the IP address, that led to the instance. What ALPN agreed on comes with the stream;
     /// `None` means HTTP/1.1. For a request that `switches` to another protocol HTTP/1.1 is agreed on where it may be. It
@@ -90,6 +97,17 @@ impl Connector {
         }
         Ok((TlsStream::Client(stream), agreed))
     }
+}
+
+/// The trust of a client that knows the public authorities only, for a library that makes its own connections, and says
+/// itself what ALPN offers.
+///
+/// # Errors
+/// What rustls says when it cannot be set up.
+pub fn trusting_the_public() -> Result<ClientConfig, rustls::Error> {
+    let mut config = made(public(), None, UpstreamProtocol::Http1)?;
+    config.alpn_protocols.clear();
+    Ok(config)
 }
 
 impl PartialEq for Connector {
@@ -132,8 +150,12 @@ fn offered(protocols: &[Alpn]) -> Vec<Vec<u8>> {
 fn authorities(path: Option<&Path>, files: &Files) -> Result<RootCertStore, Faults> {
     match path {
         Some(path) => Ok(certificates::authorities(files, path)?),
-        None => Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }),
+        None => Ok(public()),
     }
+}
+
+fn public() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }
 
 fn own(settings: &UpstreamTls, files: &Files) -> Result<Option<CertifiedKey>, Faults> {

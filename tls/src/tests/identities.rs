@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use rcgen::{CustomExtension, DnType, SanType};
 
 use super::material::Authority;
-use crate::tls::identity::{ClientIdentity, IdentityFault};
+use crate::identity::{ClientIdentity, IdentityFault};
 
 fn read(certificate: &[u8]) -> Result<ClientIdentity, IdentityFault> {
     ClientIdentity::read(certificate, SystemTime::now())

@@ -17,7 +17,7 @@ use portreeve_config::Alpn;
 use rustls::crypto::CryptoProvider;
 
 pub use acceptor::{Acceptor, Facts};
-pub use connector::Connector;
+pub use connector::{Connector, trusting_the_public};
 pub use fault::{AcceptFault, ConnectFault};
 pub use identity::{AlternativeName, ClientIdentity, IdentityFault};
 pub use tickets::Tickets;

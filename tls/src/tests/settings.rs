@@ -6,7 +6,7 @@ use portreeve_config::{ClientAuthMode, Faults, TlsConfig, UpstreamProtocol, Upst
 use rcgen::KeyPair;
 
 use super::material::{Authority, Folder, asking, settings};
-use crate::tls::{Acceptor, Connector, Tickets};
+use crate::{Acceptor, Connector, Tickets};
 
 fn faults(config: &TlsConfig) -> Faults {
     let faults = Acceptor::new(config, &Tickets::new()).unwrap_err();

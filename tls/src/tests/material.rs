@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio_rustls::TlsConnector;
 
-use crate::tls::{AcceptFault, Acceptor, Facts, provider};
+use crate::{AcceptFault, Acceptor, Facts, provider};
 
 /// Signs certificates.
 pub(super) struct Authority {

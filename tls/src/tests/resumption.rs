@@ -8,7 +8,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind};
 
 use super::material::{Authority, Folder, Leaf, asking, meet, settings};
-use crate::tls::{Acceptor, Tickets};
+use crate::{Acceptor, Tickets};
 
 struct Listeners {
     authority: Authority,

@@ -11,8 +11,8 @@ use portreeve_config::CertificateConfig;
 use tokio::time::{Instant, sleep};
 
 use super::material::{Authority, Folder, Leaf, meet, settings};
-use crate::tls::watch::watch;
-use crate::tls::{Acceptor, Tickets};
+use crate::watch::watch;
+use crate::{Acceptor, Tickets};
 
 /// Waits for what must come to be; a machine under load takes its time.
 pub(super) async fn until(mut holds: impl FnMut() -> bool) {

@@ -118,10 +118,23 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        self.try_accept(socket).await.map_err(|(fault, _)| fault)
+    }
+
+    /// As [`Acceptor::accept`], for those who see a client that is refused to the door: closed at once, a connection on
+    /// which something unread has come takes the alert with it.
+    ///
+    /// # Errors
+    /// Any [`AcceptFault`], with the socket, where it is still of use.
+    pub async fn try_accept<S>(&self, socket: S) -> Result<(TlsStream<S>, Facts), (AcceptFault, Option<S>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let config = self.shared.in_force.load_full();
-        let stream = TlsAcceptor::from(config).accept(socket).await?;
-        let facts = facts(stream.get_ref().1, self.shared.settings.client_auth.is_some())?;
-        Ok((TlsStream::Server(stream), facts))
+        let greeted = TlsAcceptor::from(config).accept(socket).into_fallible().await;
+        let stream = greeted.map_err(|(fault, socket)| (fault.into(), Some(socket)))?;
+        let facts = facts(stream.get_ref().1, self.shared.settings.client_auth.is_some());
+        Ok((TlsStream::Server(stream), facts.map_err(|fault| (fault, None))?))
     }
 
     /// How often a set of files came into force, the first one included.

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio_rustls::TlsStream;
 
 use super::material::{Authority, Folder, Leaf, asking, settings};
-use crate::tls::{Acceptor, ConnectFault, Connector, Facts, Tickets};
+use crate::{Acceptor, ConnectFault, Connector, Facts, Tickets};
 
 /// An instance with a certificate, and an authority that connectors trust.
 struct Instance {
