@@ -15,14 +15,14 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::Frame;
-use portreeve_config::wire::{ControlMessage, Instance, NodeMessage, Revision};
+use portreeve_config::wire::{ControlMessage, NodeMessage, Revision};
 use portreeve_config::{Fault, Faults, check};
 use tokio::sync::mpsc;
 
 use super::Context;
 use super::problem::{Problem, bounded};
 use crate::publisher::{Peer, Sending, Watcher};
-use crate::registry::{Holder, InstanceKey};
+use crate::registry::{Holder, InstanceKey, Registered};
 use crate::state::{Command, Refusal, State as ControlState, excerpt};
 
 use lines::{LineFault, Lines};
@@ -128,7 +128,7 @@ impl Session {
             if !self.renew() {
                 return "a lease ended; the node has to register again";
             }
-            match serde_json::from_slice(&line) {
+            match lines::message(&line) {
                 Ok(message) => self.take(message).await,
                 Err(fault) => {
                     let problem = format!("this line is no message: {}", excerpt(&fault.to_string()));
@@ -141,14 +141,14 @@ impl Session {
     /// Every line is a sign of life. False when one of the instances is not registered any more: the stream
     /// ends then, so that the node comes back and registers it as it does after any break.
     fn renew(&self) -> bool {
-        self.keys.iter().all(|key| self.state.renew(key, Some(self.watcher.stream)))
+        self.state.renew_held(&self.keys, self.watcher.stream)
     }
 
     async fn take(&mut self, message: NodeMessage) {
         match message {
             NodeMessage::Hello { .. } => self.refuse(Fault::new("", "`hello` was said already").into()),
             NodeMessage::Renew => {}
-            NodeMessage::Register(instance) => self.register(instance).await,
+            NodeMessage::Register(instance) => self.register(instance.into()).await,
             NodeMessage::Deregister { service, id } => {
                 let key = InstanceKey::new(service, id);
                 let command = Command::Deregister(key.clone(), Some(self.holder()));
@@ -171,8 +171,8 @@ impl Session {
         }
     }
 
-    async fn register(&mut self, instance: Instance) {
-        let key = InstanceKey::of(&instance);
+    async fn register(&mut self, instance: Registered) {
+        let key = instance.key();
         let held_before = self.keys.contains(&key);
         if self.keys.len() >= MAX_INSTANCES && !held_before {
             let problem = format!("a stream holds at most {MAX_INSTANCES} instances");
@@ -183,7 +183,8 @@ impl Session {
         if !held_before {
             self.keys.push(key.clone());
         }
-        let outcome = self.state.write(Command::Register(instance, Some(self.holder()))).await;
+        let command = Command::Register(Box::new(instance), Some(self.holder()));
+        let outcome = self.state.write(command).await;
         if outcome.is_err() && !held_before {
             self.keys.retain(|noted| *noted != key);
         }

@@ -255,12 +255,10 @@ impl Group {
 impl LeaseStep {
     fn of(command: &Command) -> Option<Self> {
         let (key, length, holder) = match command {
-            Command::Register(instance, holder) => {
-                (InstanceKey::of(instance), instance.lease_ms, holder.clone())
-            }
-            Command::RegisterClient { instance, .. } => (instance.key(), instance.lease_ms.into(), None),
+            Command::Register(instance, holder) => (instance.key(), instance.lease_ms, holder.clone()),
+            Command::RegisterClient { instance, .. } => (instance.key(), instance.lease_ms, None),
             _ => return None,
         };
-        Some(Self::Grant { key, length: Duration::from_millis(length), holder })
+        Some(Self::Grant { key, length: Duration::from_millis(length.into()), holder })
     }
 }
