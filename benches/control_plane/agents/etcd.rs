@@ -150,8 +150,12 @@ pub(crate) async fn watchers(arguments: &Arguments) -> Outcome<()> {
     while commands.recv().await.is_some_and(|command| command == "change") {
         seen.events.set(0);
         let (began, server) = (Instant::now(), Server::watch(pid)?);
-        put(writer.clone(), WATCHED, Instances { services: 1, first: 0, count: 1 }.register_line(1).as_bytes())
-            .await?;
+        put(
+            writer.clone(),
+            WATCHED,
+            Instances { services: 1, first: 0, count: 1 }.register_line(1).as_bytes(),
+        )
+        .await?;
         reached(&seen, &mut running, |seen| seen.events.get() >= count).await?;
         let milliseconds = seen.last.get().duration_since(began).as_secs_f64() * 1000.0;
         println!("{{{},\"milliseconds\":{milliseconds:.2}}}", server.spent()?.report("change", count));

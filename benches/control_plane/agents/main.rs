@@ -29,11 +29,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let outcome = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Fault::from)
-        .and_then(|runtime| runtime.block_on(tokio::task::LocalSet::new().run_until(measure(&arguments))));
+    let outcome =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Fault::from).and_then(
+            |runtime| runtime.block_on(tokio::task::LocalSet::new().run_until(measure(&arguments))),
+        );
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {

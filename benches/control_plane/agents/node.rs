@@ -69,7 +69,9 @@ impl Node {
         while !bytes.is_empty() {
             match self.stream.try_write(bytes) {
                 Ok(written) => bytes = &bytes[written..],
-                Err(fault) if fault.kind() == std::io::ErrorKind::WouldBlock => self.stream.writable().await?,
+                Err(fault) if fault.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.stream.writable().await?
+                }
                 Err(fault) => return Err(fault.into()),
             }
         }

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
+use super::Outcome;
 use super::arguments::Arguments;
 use super::instances::Instances;
 use super::node::{Node, Said};
 use super::requests::Connection;
 use super::server::{Server, memory};
-use super::Outcome;
 
 /// The pause before a watcher that was not let in tries again.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -126,7 +126,8 @@ impl Crowd {
         let (began, server) = (Instant::now(), Server::watch(self.pid)?);
         connection.ask(&request).await?;
         let accepted = began.elapsed().as_secs_f64() * 1000.0;
-        let count = |shared: &Shared| shared.seen.borrow().values().map(|(count, _)| *count).max().unwrap_or(0);
+        let count =
+            |shared: &Shared| shared.seen.borrow().values().map(|(count, _)| *count).max().unwrap_or(0);
         self.wait(count).await?;
         let last = self.shared.seen.borrow().values().map(|(_, last)| *last).max().unwrap_or(began);
         let milliseconds = last.duration_since(began).as_secs_f64() * 1000.0;

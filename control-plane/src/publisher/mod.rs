@@ -124,9 +124,7 @@ impl Publisher {
             let view = watcher.peer.view();
             let lines = match watcher.peer.kind {
                 NodeKind::Gateway => frames.plain(&view),
-                NodeKind::Sidecar => {
-                    frames.sidecar(&view, watcher.peer.scope.as_ref(), &mut watcher.told())
-                }
+                NodeKind::Sidecar => frames.sidecar(&view, watcher.peer.scope.as_ref(), &mut watcher.told()),
             };
             watcher.queue.push_change(lines);
         }
@@ -162,7 +160,8 @@ impl Publisher {
     pub(crate) fn publish_config(&self, model: &Model) {
         let commit = Commit { revision: model.revision, records: Vec::new() };
         let mut frames = ChangeFrames::of_config(&commit, model);
-        for watcher in self.lock().by_stream.values().filter(|watcher| watcher.peer.kind == NodeKind::Sidecar) {
+        for watcher in self.lock().by_stream.values().filter(|watcher| watcher.peer.kind == NodeKind::Sidecar)
+        {
             let mut told = watcher.told();
             if let Some(line) = frames.config(&watcher.peer.view(), watcher.peer.scope.as_ref(), &mut told) {
                 watcher.queue.push_change(line);

@@ -18,7 +18,11 @@ impl Draft {
         self.put_route(route, &Precondition::None)
     }
 
-    pub(super) fn put_route(&self, route: RouteConfig, precondition: &Precondition) -> Result<Vec<Record>, Refusal> {
+    pub(super) fn put_route(
+        &self,
+        route: RouteConfig,
+        precondition: &Precondition,
+    ) -> Result<Vec<Record>, Refusal> {
         let current = self.catalog.routes.get(&route.name);
         precondition.check(current.map(|route| route.revision))?;
         check::route(&route, Some(&self.catalog.services)).into_result(()).map_err(Refusal::Invalid)?;
@@ -47,7 +51,11 @@ impl Draft {
         Ok(records)
     }
 
-    pub(super) fn remove_route(&self, name: String, precondition: &Precondition) -> Result<Vec<Record>, Refusal> {
+    pub(super) fn remove_route(
+        &self,
+        name: String,
+        precondition: &Precondition,
+    ) -> Result<Vec<Record>, Refusal> {
         let current = self.catalog.routes.get(&name).ok_or(Refusal::Unknown("route"))?;
         precondition.check(Some(current.revision))?;
         Ok(vec![Record::Route { name, value: None }])
@@ -121,7 +129,11 @@ impl Draft {
         self.put_layer(key, values, precondition)
     }
 
-    pub(super) fn remove_layer(&self, key: LayerKey, precondition: &Precondition) -> Result<Vec<Record>, Refusal> {
+    pub(super) fn remove_layer(
+        &self,
+        key: LayerKey,
+        precondition: &Precondition,
+    ) -> Result<Vec<Record>, Refusal> {
         self.check_layer(&key, precondition)?;
         match self.catalog.layers.contains_key(&key) {
             true => Ok(vec![Record::Layer { key, value: None }]),
