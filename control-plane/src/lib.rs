@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use portreeve_config::{ControlPlaneConfig, Faults, StoreConfig, check};
 use portreeve_tls::Acceptor;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -45,6 +45,9 @@ use crate::store::{EmbeddedStore, EtcdStore};
 pub use crate::backup::{BackupError, Summary, backup, keep, restore};
 pub use crate::configuration::ConfigurationError;
 pub use crate::store::StoreError;
+
+/// Connections that may wait to be accepted, as far as the system allows: all nodes may come at once.
+const WAITING: u32 = 16_384;
 
 /// A control plane that can be started.
 #[derive(Debug)]
@@ -255,7 +258,7 @@ fn shown(file: &Option<PathBuf>) -> String {
 
 async fn listen(address: &str, acceptor: Option<Acceptor>) -> Result<(Socket, SocketAddr), StartError> {
     let fault = |source| StartError::Listen { address: address.to_owned(), source };
-    let listener = TcpListener::bind(address).await.map_err(fault)?;
+    let listener = bind(address).await.map_err(fault)?;
     let address = listener.local_addr().map_err(fault)?;
     Ok(((listener, acceptor), address))
 }
@@ -264,6 +267,21 @@ async fn listen(address: &str, acceptor: Option<Acceptor>) -> Result<(Socket, So
 fn replica_name(address: SocketAddr) -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     format!("{host}:{}", address.port())
+}
+
+/// Binds the first of the addresses that `address` stands for and that can be had.
+async fn bind(address: &str) -> io::Result<TcpListener> {
+    let mut last = None;
+    for address in tokio::net::lookup_host(address).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(WAITING)) {
+            Ok(listener) => return Ok(listener),
+            Err(fault) => last = Some(fault),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")))
 }
 
 fn listen_remedy(source: &io::Error) -> &'static str {

@@ -25,6 +25,8 @@ mod store;
 mod upstream;
 
 use std::collections::{BTreeSet, HashSet};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::mend::MOST_FAULTS;
 use crate::wire::Instance;
@@ -115,7 +117,20 @@ pub fn is_overheard(url: &str) -> bool {
 
 /// Every fault of an instance that wants to be registered. Paths start at the instance (`lease_ms`).
 pub fn instance(instance: &Instance) -> Faults {
-    registry::faults(instance)
+    let metadata = instance.metadata.iter().map(|(key, value)| (&**key, &**value));
+    let lease = Duration::from_millis(instance.lease_ms);
+    registration((&instance.service, &instance.id), instance.address, lease, metadata)
+}
+
+/// As [`instance`], for whoever keeps it in another form. `name` is that of the service, and its own; of `metadata` each
+/// key comes once.
+pub fn registration<'a>(
+    name: (&str, &str),
+    address: SocketAddr,
+    lease: Duration,
+    metadata: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Faults {
+    registry::faults(name, address, lease, metadata)
 }
 
 /// As [`gateway`]; without `references` nobody is blamed for naming what may have been dropped as faulty.

@@ -1,6 +1,10 @@
 //! What comes in beside the path: a JSON body within its bounds, preconditions, and parameters, each with
 //! its own clear refusal.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
@@ -11,9 +15,10 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use portreeve_config::wire::Revision;
 use portreeve_config::{Fault, Faults, check_json};
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::{Map, Value};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserializer, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::problem::Problem;
 use crate::access::Caller;
@@ -46,22 +51,63 @@ impl Document {
         self.0.trim_ascii_start().starts_with(b"[")
     }
 
+    /// As [`Document::checked`], for what comes by the thousand: read straight into a `T`, and into a tree only where
+    /// that, or `check`, finds a fault, so that all of them are told. A map in `T` must refuse a key that comes twice.
+    pub(super) fn straight<T: DeserializeOwned>(&self, check: impl Fn(&T) -> Faults) -> Result<T, Problem> {
+        let read = serde_json::from_slice(&self.0).ok();
+        match read.filter(|value| check(value).0.is_empty()) {
+            Some(value) => Ok(value),
+            None => self.checked(check),
+        }
+    }
+
     /// Puts a name of the path into the body; a body may repeat it, and must not say another.
     pub(super) fn name(&mut self, field: &'static str, name: &str) -> Result<(), Problem> {
-        let Ok(mut fields) = serde_json::from_slice::<Map<String, Value>>(&self.0) else { return Ok(()) };
-        match fields.get(field) {
-            None => {
-                fields.insert(field.to_owned(), name.into());
-                self.0 = Value::Object(fields).to_string().into();
-                Ok(())
-            }
-            Some(Value::String(stated)) if stated != name => {
+        let fields: BTreeMap<Cow<'_, str>, &RawValue> = match serde_json::from_slice(&self.0) {
+            Ok(fields) => fields,
+            Err(_) => return Ok(()),
+        };
+        let stated = fields.get(field).map(|stated| serde_json::from_str::<Cow<'_, str>>(stated.get()));
+        match stated {
+            Some(Ok(stated)) if stated != name => {
                 let fault = Fault::new(field, "this is not the name in the path");
                 Err(Problem::faulty(fault.hint("leave it out, or make them the same").into()))
             }
             Some(_) => Ok(()),
+            None => {
+                let comma = if fields.is_empty() { "" } else { "," };
+                let text = self.0.trim_ascii_end();
+                let open = String::from_utf8_lossy(&text[..text.len().saturating_sub(1)]);
+                self.0 = format!("{open}{comma}\"{field}\":{}}}", Value::from(name)).into();
+                Ok(())
+            }
         }
     }
+}
+
+/// A map of text to text in which no key comes twice; which of them would count is nobody's guess.
+pub(super) fn each_key_once<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Once;
+    impl<'de> Visitor<'de> for Once {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a map")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((key, value)) = entries.next_entry()? {
+                if map.insert(key, value).is_some() {
+                    return Err(A::Error::custom("a key is given twice"));
+                }
+            }
+            Ok(map)
+        }
+    }
+    deserializer.deserialize_map(Once)
 }
 
 impl<S: Send + Sync> FromRequest<S> for Document {

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use axum::extract::State;
 use http::StatusCode;
-use portreeve_config::check;
 use portreeve_config::wire::{Instance, InstanceStatus};
+use portreeve_config::{Faults, check};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::body::{At, Document, Path, Query, Revised};
+use super::body::{At, Document, Path, Query, Revised, each_key_once};
 use super::problem::Problem;
 use crate::registry::{Age, InstanceKey, Registered};
 use crate::state::{Command, State as ControlState};
@@ -68,7 +68,7 @@ pub(super) struct Registration {
     status: InstanceStatus,
     #[serde(default = "half_a_minute")]
     lease_ms: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "each_key_once")]
     metadata: BTreeMap<String, String>,
 }
 
@@ -106,11 +106,9 @@ pub(super) async fn register(
 ) -> Result<At<Revised>, Problem> {
     document.name("service", &service)?;
     document.name("id", &id)?;
-    let registration: Registration =
-        document.checked(|registration: &Registration| check::instance(&registration.instance()))?;
-    let instance = registration.instance();
-    tell_of_another_host(&state, &InstanceKey::new(&*service, &*id), instance.address);
-    Ok(At::new(state.write(Command::Register(instance, None)).await?, Revised {}))
+    let instance = document.straight(Registration::faults)?.registered();
+    tell_of_another_host(&state, &instance.key(), instance.address.get());
+    Ok(At::new(state.write(Command::Register(Box::new(instance), None)).await?, Revised {}))
 }
 
 /// `PUT /v1/services/{service}/instances/{id}/lease`
@@ -143,16 +141,15 @@ pub(super) async fn deregister(
 }
 
 impl Registration {
-    fn instance(&self) -> Instance {
+    fn faults(&self) -> Faults {
+        let metadata = self.metadata.iter().map(|(key, value)| (&**key, &**value));
+        let lease = Duration::from_millis(self.lease_ms);
+        check::registration((&self.service, &self.id), self.address, lease, metadata)
+    }
+
+    fn registered(self) -> Registered {
         let Self { service, id, address, status, lease_ms, metadata } = self;
-        Instance {
-            service: service.clone(),
-            id: id.clone(),
-            address: *address,
-            status: *status,
-            lease_ms: *lease_ms,
-            metadata: metadata.clone(),
-        }
+        Instance { service, id, address, status, lease_ms, metadata }.into()
     }
 }
 

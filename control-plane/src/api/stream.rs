@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body::Frame;
-use portreeve_config::wire::{ControlMessage, Instance, NodeMessage, Revision, STREAM_PATH};
+use portreeve_config::wire::{ControlMessage, NodeMessage, Revision, STREAM_PATH};
 use portreeve_config::{Fault, Faults, check};
 use tokio::sync::mpsc;
 
@@ -25,7 +25,7 @@ use super::problem::{Problem, bounded, status_of};
 use crate::access::{Caller, Visit};
 use crate::audit::{Audit, Entry};
 use crate::publisher::{Peer, Publisher, Sending, Watcher};
-use crate::registry::{Holder, InstanceKey};
+use crate::registry::{Holder, InstanceKey, Registered};
 use crate::state::{Command, Refusal, State as ControlState, excerpt};
 
 use lines::{LineFault, Lines};
@@ -157,7 +157,7 @@ impl Session {
             if !self.renew() {
                 return "a lease ended; the node has to register again";
             }
-            match serde_json::from_slice(&line) {
+            match lines::message(&line) {
                 Ok(message) => self.take(message).await,
                 Err(fault) => {
                     let problem = format!("this line is no message: {}", excerpt(&fault.to_string()));
@@ -170,14 +170,14 @@ impl Session {
     /// Every line is a sign of life. False when one of the instances is not registered any more: the stream
     /// ends then, so that the node comes back and registers it as it does after any break.
     fn renew(&self) -> bool {
-        self.keys.iter().all(|key| self.state.renew(key, Some(self.watcher.stream)))
+        self.state.renew_held(&self.keys, self.watcher.stream)
     }
 
     async fn take(&mut self, message: NodeMessage) {
         match message {
             NodeMessage::Hello { .. } => self.refuse(Fault::new("", "`hello` was said already").into()),
             NodeMessage::Renew => {}
-            NodeMessage::Register(instance) => self.register(instance).await,
+            NodeMessage::Register(instance) => self.register(instance.into()).await,
             NodeMessage::Deregister { service, id } => self.deregister(InstanceKey::new(service, id)).await,
             NodeMessage::Ack { revision } => self.state.publisher().acknowledge(&self.watcher, revision),
             NodeMessage::Nack { revision, faults } => {
@@ -204,8 +204,8 @@ impl Session {
         self.report(outcome);
     }
 
-    async fn register(&mut self, instance: Instance) {
-        let key = InstanceKey::of(&instance);
+    async fn register(&mut self, instance: Registered) {
+        let key = instance.key();
         if self.is_refused("register", &key) {
             return;
         }
@@ -219,7 +219,8 @@ impl Session {
         if !held_before {
             self.keys.push(key.clone());
         }
-        let outcome = self.state.write(Command::Register(instance, Some(self.holder()))).await;
+        let command = Command::Register(Box::new(instance), Some(self.holder()));
+        let outcome = self.state.write(command).await;
         if outcome.is_err() && !held_before {
             self.keys.retain(|noted| *noted != key);
         }

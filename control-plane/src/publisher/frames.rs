@@ -92,8 +92,13 @@ impl<'a> ChangeFrames<'a> {
         if view.services.is_none() {
             return self.whole.entry(view.kind).or_insert_with(line).clone();
         }
-        let part: Vec<_> = commit.records.iter().map(|record| view.has(record)).collect();
+        let part = self.part(view).collect();
         self.parts.entry(part).or_insert_with(line).clone()
+    }
+
+    /// What a view has of the commit, record by record.
+    pub(super) fn part(&self, view: &View) -> impl Iterator<Item = bool> {
+        self.commit.records.iter().map(|record| view.has(record))
     }
 
     /// The line for a sidecar of `scope` that was told `told` last; `told` follows what this line says.

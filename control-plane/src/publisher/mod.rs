@@ -3,37 +3,34 @@
 
 mod catch_up;
 mod frames;
+mod group;
 mod queue;
 mod view;
+mod watcher;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use jiff::Timestamp;
-use portreeve_config::Fault;
-use portreeve_config::wire::{ConfigScope, ControlMessage, NodeKind, Revision};
+use portreeve_config::wire::{NodeKind, Revision};
 use tokio::sync::Notify;
 
 use crate::state::Model;
-use crate::store::{Commit, Values};
+use crate::store::Commit;
 
 use catch_up::{Backlog, Encoded};
 use frames::ChangeFrames;
-use queue::{Due, Queue};
-
+use group::GroupFrames;
 use view::View;
 
-/// After this long without anything to say, a watcher gets a ping; nodes count on one a second.
-const PING_AFTER: Duration = Duration::from_millis(800);
+pub(crate) use watcher::{Peer, Sending, Watcher};
 
 /// All watchers.
 #[derive(Debug, Default)]
 pub(crate) struct Publisher {
-    watchers: Mutex<BTreeMap<u64, Arc<Watcher>>>,
+    watchers: Mutex<Watchers>,
     last_stream: AtomicU64,
     /// The newest revision that was published.
     revision: AtomicU64,
@@ -52,52 +49,11 @@ pub(crate) struct Publisher {
     epoch: String,
 }
 
-/// Who is at the other end of a stream.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    pub(crate) node: Arc<str>,
-    pub(crate) kind: NodeKind,
-    pub(crate) scope: Option<ConfigScope>,
-    /// The services it wants to hear of; all where it named none.
-    pub(crate) services: Option<Arc<BTreeSet<String>>>,
-    /// The revision of its view's epoch that it holds; 0 for none.
-    pub(crate) held: Revision,
-    /// The name of its token, where it has one.
-    pub(crate) owner: Option<Arc<str>>,
-}
-
-/// One stream.
-#[derive(Debug)]
-pub(crate) struct Watcher {
-    /// The stream's number.
-    pub(crate) stream: u64,
-    pub(crate) peer: Peer,
-    pub(crate) since: Timestamp,
-    queue: Queue,
-    progress: Mutex<Progress>,
-    /// What the node held when it came; taken once.
-    held: AtomicU64,
-    /// The configuration it was told last.
-    told: Mutex<Arc<Values>>,
-    taken_over: Notify,
-}
-
-/// How far a node has followed.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Progress {
-    /// Everything up to this revision is in force there.
-    pub(crate) acknowledged: Revision,
-    /// The last revision it refused, and why.
-    pub(crate) refused: Option<(Revision, Vec<Fault>)>,
-}
-
-/// What a watcher is sent next.
-#[derive(Debug)]
-pub(crate) enum Sending {
-    /// Pieces of one or more lines.
-    Lines([Bytes; 2]),
-    /// Nothing more: the stream ends for this reason.
-    End(&'static str),
+/// The streams that are open, each node's one by its name too.
+#[derive(Debug, Default)]
+struct Watchers {
+    by_stream: BTreeMap<u64, Arc<Watcher>>,
+    by_node: HashMap<Arc<str>, u64>,
 }
 
 impl Publisher {
@@ -117,39 +73,30 @@ impl Publisher {
 
     /// Adds a watcher; its queue begins with a snapshot. An older stream of the same node ends.
     pub(crate) fn join(&self, peer: Peer) -> Arc<Watcher> {
-        let watcher = Arc::new(Watcher {
-            stream: self.last_stream.fetch_add(1, Ordering::Relaxed) + 1,
-            held: AtomicU64::new(peer.held),
-            peer,
-            since: Timestamp::now(),
-            queue: Queue::new(),
-            progress: Mutex::default(),
-            told: Mutex::default(),
-            taken_over: Notify::new(),
-        });
-        let mut watchers = self.lock();
-        let older = watchers.values().find(|other| other.peer.node == watcher.peer.node).cloned();
+        let stream = self.last_stream.fetch_add(1, Ordering::Relaxed) + 1;
+        let watcher = Arc::new(Watcher::new(stream, peer));
+        let older = self.lock().insert(watcher.clone());
         if let Some(older) = older {
             tracing::warn!(
                 node = &*watcher.peer.node,
                 "the node opened a new stream; its old one ends (if two processes share this name, name one of them anew)"
             );
-            watchers.remove(&older.stream);
             older.taken_over.notify_one();
         }
-        watchers.insert(watcher.stream, watcher.clone());
         self.progressed.notify_one();
         watcher
     }
 
     /// Whether a node of this name is connected by another token.
     pub(crate) fn is_anothers(&self, peer: &Peer) -> bool {
-        self.lock().values().any(|other| other.peer.node == peer.node && other.peer.owner != peer.owner)
+        let watchers = self.lock();
+        let other = watchers.by_node.get(&peer.node).and_then(|stream| watchers.by_stream.get(stream));
+        other.is_some_and(|other| other.peer.owner != peer.owner)
     }
 
     /// Takes a watcher out; false when a newer stream of the node has done so already.
     pub(crate) fn leave(&self, watcher: &Watcher) -> bool {
-        let was_there = self.lock().remove(&watcher.stream).is_some();
+        let was_there = self.lock().remove(watcher);
         self.followed.notify_waiters();
         self.progressed.notify_one();
         was_there
@@ -157,12 +104,12 @@ impl Publisher {
 
     /// Whether this stream is still open.
     pub(crate) fn is_live(&self, stream: u64) -> bool {
-        self.lock().contains_key(&stream)
+        self.lock().by_stream.contains_key(&stream)
     }
 
     /// All watchers, in the order they came.
     pub(crate) fn watchers(&self) -> Vec<Arc<Watcher>> {
-        self.lock().values().cloned().collect()
+        self.lock().by_stream.values().cloned().collect()
     }
 
     /// The newest revision that was published.
@@ -180,22 +127,18 @@ impl Publisher {
         self.progressed.notify_one();
         let watchers = self.lock();
         let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
-        for commit in commits {
-            backlog.push(commit);
-            let mut frames = ChangeFrames::new(commit, model);
-            if frames.touches_config() {
-                self.layers_changed.notify_one();
-            }
-            for watcher in watchers.values() {
-                let view = watcher.peer.view();
-                let line = match watcher.peer.kind {
-                    NodeKind::Gateway => frames.plain(&view),
-                    NodeKind::Sidecar => {
-                        frames.sidecar(&view, watcher.peer.scope.as_ref(), &mut watcher.told())
-                    }
-                };
-                watcher.queue.push_change(line);
-            }
+        commits.iter().for_each(|commit| backlog.push(commit));
+        let mut frames = GroupFrames::new(commits, model);
+        if frames.touches_config() {
+            self.layers_changed.notify_one();
+        }
+        for watcher in watchers.by_stream.values() {
+            let view = watcher.peer.view();
+            let lines = match watcher.peer.kind {
+                NodeKind::Gateway => frames.plain(&view),
+                NodeKind::Sidecar => frames.sidecar(&view, watcher.peer.scope.as_ref(), &mut watcher.told()),
+            };
+            watcher.queue.push_change(lines);
         }
     }
 
@@ -209,7 +152,7 @@ impl Publisher {
         self.missed.lock().unwrap_or_else(PoisonError::into_inner).clear();
         *self.backlog.lock().unwrap_or_else(PoisonError::into_inner) = Backlog::default();
         self.layers_changed.notify_one();
-        self.lock().values().for_each(|watcher| watcher.queue.ask_for_snapshot());
+        self.lock().by_stream.values().for_each(|watcher| watcher.queue.ask_for_snapshot());
     }
 
     /// Waits until `revision` was published.
@@ -230,7 +173,8 @@ impl Publisher {
     pub(crate) fn publish_config(&self, model: &Model) {
         let commit = Commit { revision: model.revision, records: Vec::new() };
         let mut frames = ChangeFrames::of_config(&commit, model);
-        for watcher in self.lock().values().filter(|watcher| watcher.peer.kind == NodeKind::Sidecar) {
+        for watcher in self.lock().by_stream.values().filter(|watcher| watcher.peer.kind == NodeKind::Sidecar)
+        {
             let mut told = watcher.told();
             if let Some(line) = frames.config(&watcher.peer.view(), watcher.peer.scope.as_ref(), &mut told) {
                 watcher.queue.push_change(line);
@@ -284,67 +228,25 @@ impl Publisher {
         watcher.lock_progress().acknowledged < revision && self.is_live(watcher.stream)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Watcher>>> {
+    fn lock(&self) -> MutexGuard<'_, Watchers> {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Peer {
-    /// What it is told of.
-    pub(crate) fn view(&self) -> View {
-        View { kind: self.kind, services: self.services.clone() }
+impl Watchers {
+    /// Adds a watcher; gives the older stream of the same node, which is taken out.
+    fn insert(&mut self, watcher: Arc<Watcher>) -> Option<Arc<Watcher>> {
+        let older = self.by_node.insert(watcher.peer.node.clone(), watcher.stream);
+        self.by_stream.insert(watcher.stream, watcher);
+        self.by_stream.remove(&older?)
     }
-}
 
-impl Watcher {
-    /// What this watcher is sent next; waits until there is something, at most until a ping is due. `read`
-    /// gives the model while a snapshot is taken from it.
-    pub(crate) async fn next(
-        &self,
-        publisher: &Publisher,
-        read: impl FnOnce(&mut dyn FnMut(&Model)),
-    ) -> Sending {
-        let due = tokio::select! {
-            biased;
-            () = self.taken_over.notified() => return Sending::End("a newer stream of this node took over"),
-            due = tokio::time::timeout(PING_AFTER, self.queue.next()) => due,
-        };
-        match due {
-            Ok(Due::Line(line)) => Sending::Lines([line, Bytes::new()]),
-            Ok(Due::Overrun) => Sending::End("the node does not read its answers"),
-            Ok(Due::Snapshot) => {
-                let mut lines = <[Bytes; 2]>::default();
-                read(&mut |model| lines = publisher.catch_up(self, model));
-                Sending::Lines(lines)
-            }
-            Err(_) => {
-                let ping = ControlMessage::Ping { revision: publisher.revision() };
-                Sending::Lines([frames::line(&ping), Bytes::new()])
-            }
+    /// False when it is not there any more.
+    fn remove(&mut self, watcher: &Watcher) -> bool {
+        if self.by_node.get(&watcher.peer.node) == Some(&watcher.stream) {
+            self.by_node.remove(&watcher.peer.node);
         }
-    }
-
-    /// Answers a message of this node, after every change that is queued already.
-    pub(crate) fn answer(&self, message: &ControlMessage) {
-        self.queue.push_answer(frames::line(message));
-    }
-
-    /// The node could not put `revision` in force.
-    pub(crate) fn refuse(&self, revision: Revision, faults: Vec<Fault>) {
-        self.lock_progress().refused = Some((revision, faults));
-    }
-
-    /// How far the node has followed.
-    pub(crate) fn progress(&self) -> Progress {
-        self.lock_progress().clone()
-    }
-
-    fn lock_progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn told(&self) -> MutexGuard<'_, Arc<Values>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_stream.remove(&watcher.stream).is_some()
     }
 }
 

@@ -3,8 +3,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use portreeve_config::wire::{Instance, InstanceStatus};
+use portreeve_config::{Faults, check};
 use serde::{Deserialize, Serialize};
 
 use super::{Details, Pairs};
@@ -19,10 +21,6 @@ pub(crate) struct InstanceKey {
 impl InstanceKey {
     pub(crate) fn new(service: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
         Self { service: service.into(), id: id.into() }
-    }
-
-    pub(crate) fn of(instance: &Instance) -> Self {
-        Self::new(instance.service.as_str(), instance.id.as_str())
     }
 }
 
@@ -92,6 +90,12 @@ impl Registered {
             lease_ms: self.lease_ms.into(),
             metadata: self.metadata.to_map(),
         }
+    }
+
+    /// What speaks against having it.
+    pub(crate) fn faults(&self) -> Faults {
+        let lease = Duration::from_millis(self.lease_ms.into());
+        check::registration((&self.service, &self.id), self.address.get(), lease, self.metadata.iter())
     }
 
     /// Whether both say the same, apart from when they did.

@@ -97,8 +97,18 @@ impl Default for Leases {
 impl Leases {
     /// Gives `key` a new lease, in place of any it had. Without a holder it stays with the one it has: a plain
     /// registration does not take an instance from the stream it hangs on.
-    pub(crate) fn grant(&mut self, key: InstanceKey, length: Duration, holder: Option<Holder>, now: Instant) {
+    pub(crate) fn grant(
+        &mut self,
+        mut key: InstanceKey,
+        length: Duration,
+        holder: Option<Holder>,
+        now: Instant,
+    ) {
         let former = self.forget(&key);
+        if let Some((service, _)) = self.services.get_key_value(&key.service) {
+            // One name for all leases of a service, whoever spelled it.
+            key.service = service.clone();
+        }
         let now = self.since(now);
         let milliseconds = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
         let deadline = now + u64::from(milliseconds) * MILLISECOND;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use portreeve_config::wire::{Instance, InstanceStatus, Revision};
+use portreeve_config::wire::{InstanceStatus, Revision};
 use portreeve_config::{DesiredState, Faults, RouteConfig};
 
 use crate::history::Entry;
@@ -21,7 +21,7 @@ pub(crate) enum Command {
     DeclareService(String),
     RemoveService(String),
     /// A holder ties the lease to its stream.
-    Register(Instance, Option<Holder>),
+    Register(Box<Registered>, Option<Holder>),
     /// A client of Eureka registers, or another Eureka server tells of one that did (`replicated`).
     RegisterClient {
         instance: Box<Registered>,

@@ -1,18 +1,19 @@
 //! A group of writes before it is stored: each is checked against what the ones before it would leave behind.
 //! If the store fails, the draft is dropped and nothing has happened.
 
-use std::collections::{BTreeMap, HashMap};
+mod catalog;
+mod instances;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use portreeve_config::wire::{InstanceStatus, Revision};
-use portreeve_config::{Fault, RouteConfig, check};
+use portreeve_config::wire::Revision;
 
-use super::admission;
-use super::command::{Command, Precondition, Refusal};
+use super::command::{Command, Refusal};
 use super::model::{Catalog, InstanceChanges, Model};
 use crate::history::{Author, Entry};
-use crate::registry::{Amendment, Holder, InstanceKey, Registered};
-use crate::store::{LayerKey, Record, Values};
+use crate::registry::{Holder, InstanceKey};
+use crate::store::Record;
 
 /// The state as it will be.
 #[derive(Clone, Debug)]
@@ -82,7 +83,7 @@ impl Draft {
             Command::RemoveRoute(name, precondition) => self.remove_route(name, &precondition),
             Command::DeclareService(name) => self.declare_service(name),
             Command::RemoveService(name) => self.remove_service(name, ground),
-            Command::Register(instance, holder) => self.register(instance.into(), holder, false, ground),
+            Command::Register(instance, holder) => self.register(*instance, holder, false, ground),
             Command::RegisterClient { instance, replicated } => {
                 self.register(*instance, None, replicated, ground)
             }
@@ -111,262 +112,6 @@ impl Draft {
                 // Copies the catalogue once a group, and only for a group that changes it.
                 Arc::make_mut(&mut self.catalog).apply(record, self.revision);
             }
-        }
-    }
-
-    fn create_route(&self, route: RouteConfig) -> Result<Vec<Record>, Refusal> {
-        if self.catalog.routes.contains_key(&route.name) {
-            return Err(Refusal::Duplicate(route.name));
-        }
-        self.put_route(route, &Precondition::None)
-    }
-
-    fn put_route(&self, route: RouteConfig, precondition: &Precondition) -> Result<Vec<Record>, Refusal> {
-        let current = self.catalog.routes.get(&route.name);
-        precondition.check(current.map(|route| route.revision))?;
-        check::route(&route, Some(&self.catalog.services)).into_result(()).map_err(Refusal::Invalid)?;
-        if current.is_some_and(|current| *current.value == route) {
-            return Ok(Vec::new());
-        }
-        Ok(vec![Record::Route { name: route.name.clone(), value: Some(Arc::new(route)) }])
-    }
-
-    fn replace_routes(
-        &self,
-        routes: Vec<RouteConfig>,
-        precondition: &Precondition,
-    ) -> Result<Vec<Record>, Refusal> {
-        precondition.check(Some(self.catalog.routes_revision))?;
-        check::routes(&routes, Some(&self.catalog.services)).into_result(()).map_err(Refusal::Invalid)?;
-        let removed = self.catalog.routes.keys().filter(|name| routes.iter().all(|r| r.name != **name));
-        let mut records: Vec<_> =
-            removed.map(|name| Record::Route { name: name.clone(), value: None }).collect();
-        for route in routes {
-            if self.catalog.routes.get(&route.name).is_none_or(|current| *current.value != route) {
-                records.push(Record::Route { name: route.name.clone(), value: Some(Arc::new(route)) });
-            }
-        }
-        Ok(records)
-    }
-
-    fn remove_route(&self, name: String, precondition: &Precondition) -> Result<Vec<Record>, Refusal> {
-        let current = self.catalog.routes.get(&name).ok_or(Refusal::Unknown("route"))?;
-        precondition.check(Some(current.revision))?;
-        Ok(vec![Record::Route { name, value: None }])
-    }
-
-    fn declare_service(&self, name: String) -> Result<Vec<Record>, Refusal> {
-        if let Some(fault) = check::service_name(&name) {
-            return Err(Refusal::Invalid(fault.under("service").into()));
-        }
-        let known = self.catalog.services.contains(&name);
-        Ok(if known { Vec::new() } else { vec![Record::Service { name, known: true }] })
-    }
-
-    fn remove_service(&self, name: String, ground: &Ground<'_>) -> Result<Vec<Record>, Refusal> {
-        if !self.catalog.services.contains(&name) {
-            return Err(Refusal::Unknown("service"));
-        }
-        let routes = self.catalog.routes.values().filter(|route| route.value.service == name);
-        let routes: Vec<_> = routes.map(|route| format!("`{}`", route.value.name)).collect();
-        if !routes.is_empty() {
-            let routes = routes.join(", ");
-            return Err(Refusal::InUse(format!(
-                "routes point to this service ({routes}); remove them first"
-            )));
-        }
-        if self.has_instances(&name, ground) {
-            let why = "instances of this service are registered; stop or deregister them first";
-            return Err(Refusal::InUse(why.to_owned()));
-        }
-        Ok(vec![Record::Service { name, known: false }])
-    }
-
-    pub(super) fn has_instances(&self, service: &str, ground: &Ground<'_>) -> bool {
-        let stored = ground.model.registry.of_service(service).map(|instance| instance.key());
-        let drafted = self.instances.keys().filter(|key| *key.service == *service).cloned();
-        stored.chain(drafted).any(|key| self.instance(&key, ground).is_some())
-    }
-
-    fn register(
-        &mut self,
-        mut instance: Registered,
-        holder: Option<Holder>,
-        replicated: bool,
-        ground: &Ground<'_>,
-    ) -> Result<Vec<Record>, Refusal> {
-        check::instance(&instance.to_wire()).into_result(()).map_err(Refusal::Invalid)?;
-        self.check_application(&instance, ground)?;
-        ground.model.registry.share(&mut instance);
-        let key = instance.key();
-        let current = self.instance(&key, ground);
-        if let Some(current) = &current {
-            self.check_held(&key, current, &instance, holder.as_ref(), ground)?;
-        }
-        let mut records = Vec::new();
-        if !self.catalog.services.contains(&*key.service) {
-            records.push(Record::Service { name: key.service.to_string(), known: true });
-        }
-        let instance = instance.succeed(current.as_deref(), replicated, ground.now);
-        if current.is_none_or(|current| !current.agrees_with(&instance)) {
-            records.push(Record::Instance { key: key.clone(), value: Some(Arc::new(instance)) });
-        }
-        self.holders.insert(key, holder);
-        Ok(records)
-    }
-
-    /// Two applications of Eureka whose names make one service: the second is refused, or requests for one would go
-    /// to the other.
-    fn check_application(&self, instance: &Registered, ground: &Ground<'_>) -> Result<(), Refusal> {
-        let Some(details) = &instance.eureka else { return Ok(()) };
-        let drafted = self.instances.values().flatten().filter(|other| other.service == instance.service);
-        let mut siblings = ground.model.registry.of_service(&instance.service).chain(drafted);
-        let other = siblings.find_map(|sibling| Some(&sibling.eureka.as_ref()?.application.name));
-        match other.filter(|other| **other != details.application.name) {
-            Some(other) => {
-                let problem =
-                    format!("the service `{}` is the application {other} already", instance.service);
-                Err(Refusal::Invalid(Fault::new("app", problem).into()))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Two hosts with one id: the second is refused, or requests would go to either by chance. The same node,
-    /// or the same address, is the same instance come back.
-    fn check_held(
-        &self,
-        key: &InstanceKey,
-        current: &Registered,
-        instance: &Registered,
-        holder: Option<&Holder>,
-        ground: &Ground<'_>,
-    ) -> Result<(), Refusal> {
-        match self.holder(key, ground) {
-            Some(other)
-                if current.address != instance.address
-                    && holder.is_none_or(|holder| holder.node != other.node) =>
-            {
-                Err(Refusal::Held { node: other.node.to_string(), address: current.address.get() })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn set_status(
-        &self,
-        key: InstanceKey,
-        status: InstanceStatus,
-        ground: &Ground<'_>,
-    ) -> Result<Vec<Record>, Refusal> {
-        let current = self.instance(&key, ground).ok_or(Refusal::Unknown("instance"))?;
-        if current.status == status {
-            return Ok(Vec::new());
-        }
-        let mut changed = Registered { status, amended: true, updated_at: ground.now, ..(*current).clone() };
-        changed.set_eureka_status(changed.eureka_status(), ground.now);
-        Ok(vec![Record::Instance { key, value: Some(Arc::new(changed)) }])
-    }
-
-    fn amend(
-        &self,
-        key: InstanceKey,
-        amendment: Amendment,
-        ground: &Ground<'_>,
-    ) -> Result<Vec<Record>, Refusal> {
-        let current = self.instance(&key, ground).ok_or(Refusal::Unknown("instance"))?;
-        let Some(amended) = current.amend(amendment, ground.now) else { return Ok(Vec::new()) };
-        check::instance(&amended.to_wire()).into_result(()).map_err(Refusal::Invalid)?;
-        Ok(vec![Record::Instance { key, value: Some(Arc::new(amended)) }])
-    }
-
-    fn deregister(
-        &mut self,
-        key: InstanceKey,
-        asking: Option<&Holder>,
-        ground: &Ground<'_>,
-    ) -> Result<Vec<Record>, Refusal> {
-        if let (Some(asking), Some(current)) = (asking, self.instance(&key, ground))
-            && let Some(other) = self.holder(&key, ground).filter(|holder| holder.node != asking.node)
-        {
-            return Err(Refusal::Held { node: other.node.to_string(), address: current.address.get() });
-        }
-        let records = self.remove_instance(key, ground);
-        match asking {
-            None if records.is_empty() => Err(Refusal::Unknown("instance")),
-            _ => Ok(records),
-        }
-    }
-
-    /// What was registered anew within this group has a lease that is not granted yet.
-    fn expire(&mut self, keys: Vec<InstanceKey>, ground: &Ground<'_>) -> Vec<Record> {
-        let keys = keys.into_iter().filter(|key| (ground.is_over)(key));
-        let over: Vec<_> = keys.filter(|key| !self.holders.contains_key(key)).collect();
-        over.into_iter().flat_map(|key| self.remove_instance(key, ground)).collect()
-    }
-
-    fn remove_instance(&mut self, key: InstanceKey, ground: &Ground<'_>) -> Vec<Record> {
-        if self.instance(&key, ground).is_none() {
-            return Vec::new();
-        }
-        self.holders.insert(key.clone(), None);
-        vec![Record::Instance { key, value: None }]
-    }
-
-    fn holder(&self, key: &InstanceKey, ground: &Ground<'_>) -> Option<Holder> {
-        match self.holders.get(key) {
-            Some(holder) => holder.clone(),
-            None => (ground.holder)(key),
-        }
-    }
-
-    fn instance(&self, key: &InstanceKey, ground: &Ground<'_>) -> Option<Arc<Registered>> {
-        match self.instances.get(key) {
-            Some(drafted) => drafted.clone(),
-            None => ground.model.registry.get(key).cloned(),
-        }
-    }
-
-    fn check_layer(&self, key: &LayerKey, precondition: &Precondition) -> Result<(), Refusal> {
-        precondition.check(self.catalog.layers.get(key).map(|layer| layer.revision))
-    }
-
-    fn put_layer(
-        &self,
-        key: LayerKey,
-        values: Values,
-        precondition: &Precondition,
-    ) -> Result<Vec<Record>, Refusal> {
-        self.check_layer(&key, precondition)?;
-        admission::layer(&key, &values).into_result(()).map_err(Refusal::Invalid)?;
-        if self.catalog.layers.get(&key).is_some_and(|layer| *layer.value == values) {
-            return Ok(Vec::new());
-        }
-        Ok(vec![Record::Layer { key, value: Some(Arc::new(values)) }])
-    }
-
-    fn patch_layer(
-        &self,
-        key: LayerKey,
-        patch: BTreeMap<String, Option<String>>,
-        precondition: &Precondition,
-    ) -> Result<Vec<Record>, Refusal> {
-        let current = self.catalog.layers.get(&key);
-        let mut values = current.map_or_else(Values::new, |layer| Values::clone(&layer.value));
-        for (name, value) in patch {
-            match value {
-                Some(value) => values.insert(name, value),
-                None => values.remove(&name),
-            };
-        }
-        self.put_layer(key, values, precondition)
-    }
-
-    fn remove_layer(&self, key: LayerKey, precondition: &Precondition) -> Result<Vec<Record>, Refusal> {
-        self.check_layer(&key, precondition)?;
-        match self.catalog.layers.contains_key(&key) {
-            true => Ok(vec![Record::Layer { key, value: None }]),
-            false => Err(Refusal::Unknown("configuration layer")),
         }
     }
 }

@@ -149,6 +149,15 @@ impl State {
         self.renew_named(&key.service, &key.id, stream)
     }
 
+    /// A sign of life for all instances that hang on a stream. False when one of them is not registered.
+    pub(crate) fn renew_held(&self, keys: &[InstanceKey], stream: u64) -> bool {
+        if keys.is_empty() {
+            return true;
+        }
+        let (mut leases, now) = (self.shared.leases(), Instant::now());
+        keys.iter().all(|key| leases.renew(&key.service, &key.id, Some(stream), now))
+    }
+
     /// As [`State::renew`], for whoever has the two names only.
     pub(crate) fn renew_named(&self, service: &str, id: &str, stream: Option<u64>) -> bool {
         let renewed = self.shared.leases().renew(service, id, stream, Instant::now());

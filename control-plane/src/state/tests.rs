@@ -10,7 +10,7 @@ use portreeve_config::wire::{Instance, InstanceStatus, NodeKind};
 
 use super::{Command, Refusal, State};
 use crate::publisher::{Peer, Sending};
-use crate::registry::{Holder, InstanceKey};
+use crate::registry::{Holder, InstanceKey, Registered};
 use crate::store::{Commit, Contents, Store, StoreError};
 
 /// Keeps nothing; counts transactions and fails while it is full.
@@ -35,15 +35,16 @@ impl Store for Disk {
     }
 }
 
-fn instance(id: &str) -> Instance {
-    Instance {
+fn instance(id: &str) -> Box<Registered> {
+    let instance = Instance {
         service: "orders".to_owned(),
         id: id.to_owned(),
         address: "127.0.0.1:4001".parse().unwrap(),
         status: InstanceStatus::Up,
         lease_ms: 60_000,
         metadata: Default::default(),
-    }
+    };
+    Box::new(instance.into())
 }
 
 fn begin() -> (State, Disk) {
@@ -122,7 +123,8 @@ async fn within_one_group_the_second_host_of_an_id_is_refused_too() {
         Holder { stream: state.publisher().join(peer).stream, node }
     };
     let (one, other) = (join("one"), join("other"));
-    let moved = Instance { address: "127.0.0.1:4002".parse().unwrap(), ..instance("a") };
+    let mut moved = instance("a");
+    moved.address = "127.0.0.1:4002".parse::<std::net::SocketAddr>().unwrap().into();
     let (first, second) = tokio::join!(
         state.write(Command::Register(instance("a"), Some(one))),
         state.write(Command::Register(moved, Some(other))),

@@ -52,6 +52,22 @@ pub(super) fn start(work: mpsc::Receiver<Work>, store: Box<dyn Store>, shared: A
     }
 }
 
+/// Waits for something to do, and takes what else has come; false when nobody is left to ask. Where there are fewer
+/// cores than threads the writer is woken by the first write, before others that have arrived could be read: they share
+/// its transaction only if they are given the time to.
+fn gather(work: &mut mpsc::Receiver<Work>, waiting: &mut Vec<Work>) -> bool {
+    if work.blocking_recv_many(waiting, GROUP) == 0 {
+        return false;
+    }
+    thread::yield_now();
+    while waiting.len() < GROUP
+        && let Ok(more) = work.try_recv()
+    {
+        waiting.push(more);
+    }
+    true
+}
+
 struct Writer {
     store: Box<dyn Store>,
     shared: Arc<Shared>,
@@ -77,7 +93,7 @@ enum LeaseStep {
 impl Writer {
     fn run(mut self, mut work: mpsc::Receiver<Work>) {
         let mut waiting = Vec::with_capacity(GROUP);
-        while work.blocking_recv_many(&mut waiting, GROUP) > 0 {
+        while gather(&mut work, &mut waiting) {
             let mut end = None;
             let mut group = Vec::with_capacity(waiting.len());
             for work in waiting.drain(..) {
@@ -255,12 +271,10 @@ impl Group {
 impl LeaseStep {
     fn of(command: &Command) -> Option<Self> {
         let (key, length, holder) = match command {
-            Command::Register(instance, holder) => {
-                (InstanceKey::of(instance), instance.lease_ms, holder.clone())
-            }
-            Command::RegisterClient { instance, .. } => (instance.key(), instance.lease_ms.into(), None),
+            Command::Register(instance, holder) => (instance.key(), instance.lease_ms, holder.clone()),
+            Command::RegisterClient { instance, .. } => (instance.key(), instance.lease_ms, None),
             _ => return None,
         };
-        Some(Self::Grant { key, length: Duration::from_millis(length), holder })
+        Some(Self::Grant { key, length: Duration::from_millis(length.into()), holder })
     }
 }

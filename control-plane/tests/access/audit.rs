@@ -132,7 +132,8 @@ async fn what_users_of_eureka_try_is_noted_but_no_heartbeat() {
         password_file: Some(password),
         services: None,
     };
-    config.eureka = Some(EurekaConfig { listen: "127.0.0.1:0".to_owned(), users: vec![user], ..EurekaConfig::default() });
+    config.eureka =
+        Some(EurekaConfig { listen: "127.0.0.1:0".to_owned(), users: vec![user], ..EurekaConfig::default() });
     let plane = Plane::with(config).await;
     let address = plane.running.eureka_address().unwrap();
     let right = basic("shop", "pass-word");

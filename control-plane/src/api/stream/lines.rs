@@ -1,8 +1,9 @@
-//! A request's body as lines, each within its bound.
+//! A request's body as lines, each within its bound, and what a line says.
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use portreeve_config::wire::NodeMessage;
 
 /// The longest line.
 const MAX_LINE: usize = 1024 * 1024;
@@ -72,6 +73,19 @@ impl Lines {
     }
 }
 
+/// What a line says. A message whose type stands behind its fields is read into a tree first; those that come by the
+/// thousand, written as nodes write them, are not.
+pub(super) fn message(line: &[u8]) -> Result<NodeMessage, serde_json::Error> {
+    let line = line.trim_ascii_end();
+    if line == br#"{"type":"renew"}"# {
+        return Ok(NodeMessage::Renew);
+    }
+    if line.starts_with(br#"{"type":"register","#) {
+        return serde_json::from_slice(line).map(NodeMessage::Register);
+    }
+    serde_json::from_slice(line)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -91,6 +105,23 @@ mod tests {
     async fn lines_are_split_and_blank_ones_skipped() {
         assert_eq!(all("a\r\n\n  \nb\nc").await, ["a", "b", "c"]);
         assert!(all("").await.is_empty());
+    }
+
+    #[test]
+    fn a_message_says_the_same_whichever_way_it_is_read() {
+        let instance = r#""service":"orders","id":"a","address":"127.0.0.1:1","status":"up","lease_ms":1000"#;
+        for (short, long) in [
+            (r#"{"type":"renew"}"#.to_owned(), r#"{ "type" : "renew" }"#.to_owned()),
+            (
+                format!(r#"{{"type":"register",{instance},"later":1}}"#),
+                format!(r#"{{{instance},"type":"register"}}"#),
+            ),
+        ] {
+            let read = |line: &str| message(line.as_bytes()).unwrap();
+            assert_eq!(read(&format!("{short}\r\n")), read(&long));
+        }
+        assert!(message(br#"{"type":"register","service":"orders"}"#).is_err());
+        assert!(message(br#"{"type":"renew""#).is_err());
     }
 
     #[tokio::test]

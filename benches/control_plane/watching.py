@@ -1,0 +1,32 @@
+"""Many watchers: one change to all of them, and all of them back at once."""
+
+from control_plane.scene import Watchers
+from figures import percentile
+
+INSTANCES = 1_000
+CHANGES = 20
+ALL_TOLD_MS = 150
+ALL_BACK_MS = 5_000
+# What the control plane may hold beyond what it held for its watchers before they all came back at once.
+EXTRA_MB = 200
+
+
+def measure(setting, verdicts):
+    count, plane = setting.arguments.watchers, setting.plane()
+    # Numbers far from those of the changes: what is there already would be no change.
+    plane.requests("put", INSTANCES, 20, first=100_000)
+    before = plane.memory()
+    watchers = Watchers(setting, address=plane.own, pid=plane.pid, watchers=count)
+    first = watchers.first
+    verdicts.add("KiB for a watcher", [(first["memory"] - before) / count / 1024], (None, None))
+    changes = [watchers.ask("change")["milliseconds"] for _ in range(CHANGES)]
+    what = f"{count:,} watchers: one change sent → the last of them has it, ms, p99 of {CHANGES}"
+    verdicts.add(what, [percentile(changes, 0.99)], (ALL_TOLD_MS, None))
+    for command, how in (("reconnect", "resuming"), ("fresh", f"each with a snapshot of {INSTANCES:,} instances")):
+        reports = [watchers.ask(command) for _ in range(3)]
+        worst = max(report["milliseconds"] for report in reports)
+        verdicts.add(f"{count:,} watchers lost and back at once, {how}: all current, ms", [worst], (ALL_BACK_MS, None), digits=0)
+        extra = max(report["peak"] for report in reports) - first["memory"]
+        verdicts.add("the most memory beyond what they took before, MB", [max(0, extra) / 1e6], (EXTRA_MB, None))
+    watchers.end()
+    plane.end()
