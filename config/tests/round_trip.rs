@@ -82,11 +82,12 @@ fn documents() {
          leeway: 0s, claims_to_headers: {{sub: X-User}}}}], realm: r}}\n\
          tracing: {{service_name: g, sample: 0.25, propagation: b3_multi, zipkin: {{endpoint: 'http://z/api'}}}}\n\
          access_log: {{file: /l}}\ncache: {{max_size: 0B}}\ndns: {{servers: ['10.0.0.2', '[::1]:5353']}}\nservices: {{products: {{endpoints: ['1.1.1.1:1', 'a.b:2', 'srv:c.d', 'unix:/e'], protocol: http2, \
-         tls: {{ca: a, server_name: b.c, certificate: d, key: e}}, proxy_protocol: v1}}}}\n\
+         tls: {{ca: a, server_name: b.c, certificate: d, key: e}}, proxy_protocol: v1}}, \
+         bytes: {{endpoints: ['1.1.1.1:1']}}}}\n\
          listen: off\ntrusted_proxies: [10.0.0.0/8]\nduplicate_slashes: merge\nlisteners:\n\
          - {{address: 'unix:/s', tls: {{certificates: [{{certificate: a, key: b, ocsp: c}}], min_version: '1.3', \
          client_auth: {{ca: d, mode: optional}}, alpn: [http/1.1]}}, proxy_protocol: {{from: ['::1']}}, connections: 7}}\n\
-         - {{address: '1.1.1.1:2', protocol: tcp, forward: [{{sni: ['*.a.b'], service: products}}, {{service: products}}]}}\n\
+         - {{address: '1.1.1.1:2', protocol: tcp, forward: [{{sni: ['*.a.b'], service: bytes}}, {{service: bytes}}]}}\n\
          limits: {{min_rate: 0B, request_age: 1m, http2: {{streams: 1, ping_interval: 5s}}}}\n\
          routes:\n- {}",
         ROUTE.trim().replace('\n', "\n  ")

@@ -271,11 +271,12 @@ fn examples_in_comments_and_documents_are_sound() {
         ("docs/gateway.md", 7),
         ("docs/replicas.md", 2),
         ("docs/control-plane.md", 2),
+        ("docs/tls.md", 3),
     ] {
         let text = std::fs::read_to_string(format!("{root}/{document}")).unwrap();
         let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("```"));
         let before = examples.len();
-        examples.extend(blocks.map(|(block, _)| match block.starts_with("kind:") {
+        examples.extend(blocks.map(|(block, _)| match block.lines().any(|line| line.starts_with("kind:")) {
             true => block.to_owned(),
             false => format!("kind: gateway\n{block}"),
         }));

@@ -25,6 +25,8 @@ pub(super) struct Guard {
     listen_host: Arc<str>,
     beyond_loopback: bool,
     any_name: bool,
+    /// How an origin of its own begins.
+    scheme: &'static str,
 }
 
 impl Guard {
@@ -34,6 +36,7 @@ impl Guard {
             listen_host: listen_host.into(),
             beyond_loopback: !address.ip().is_loopback(),
             any_name: false,
+            scheme: "http://",
         }
     }
 
@@ -44,7 +47,10 @@ impl Guard {
 
     /// With TLS every name is taken: no browser goes on to a page whose name the certificate does not have.
     pub(super) fn over_tls(self, is_tls: bool) -> Self {
-        Self { any_name: self.any_name || is_tls, beyond_loopback: self.beyond_loopback || is_tls, ..self }
+        if !is_tls {
+            return self;
+        }
+        Self { any_name: true, beyond_loopback: true, scheme: "https://", ..self }
     }
 
     fn knows(&self, host: &str) -> bool {
@@ -90,7 +96,7 @@ pub(super) fn refuse(guard: &Guard, uri: &Uri, method: &Method, headers: &Header
         let detail = "the control plane does not go by this name; use its IP address, `localhost`, or the host of its `listen`";
         return Some(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
     }
-    if !method.is_safe() && is_cross_site(headers, &host) {
+    if !method.is_safe() && is_cross_site(guard, headers, &host) {
         let detail = "a page of another site asked for this; writes are taken only from the same origin or from programs";
         return Some(Problem::new(StatusCode::FORBIDDEN, detail));
     }
@@ -106,15 +112,11 @@ fn named_host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     fields.next().is_none().then_some(host)
 }
 
-fn is_cross_site(headers: &HeaderMap, host: &Authority) -> bool {
+fn is_cross_site(guard: &Guard, headers: &HeaderMap, host: &Authority) -> bool {
     let foreign_fetch =
         headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
     let foreign_origin = headers.get(header::ORIGIN).is_some_and(|origin| {
-        // Between schemes browsers tell by `Sec-Fetch-Site`.
-        let origin = origin
-            .to_str()
-            .ok()
-            .and_then(|origin| origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")));
+        let origin = origin.to_str().ok().and_then(|origin| origin.strip_prefix(guard.scheme));
         !origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host.as_str()))
     });
     foreign_fetch || foreign_origin
@@ -129,13 +131,16 @@ mod tests {
     use super::*;
 
     fn status(listen: &str, method: &str, headers: &[(&str, &str)]) -> Option<StatusCode> {
-        let guard = Guard::new(listen, listen.replace("plane", "10.0.0.1").parse().unwrap());
+        status_at(&Guard::new(listen, listen.replace("plane", "10.0.0.1").parse().unwrap()), method, headers)
+    }
+
+    fn status_at(guard: &Guard, method: &str, headers: &[(&str, &str)]) -> Option<StatusCode> {
         let mut request = Request::builder().method(method).uri("/v1/routes");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::empty()).unwrap();
-        let problem = refuse(&guard, request.uri(), request.method(), request.headers())?;
+        let problem = refuse(guard, request.uri(), request.method(), request.headers())?;
         Some(problem.into_response().status())
     }
 
@@ -145,10 +150,12 @@ mod tests {
         assert!(!guard.knows("control.example"));
         assert!(!guard.clone().over_tls(false).knows("control.example"));
         assert!(guard.over_tls(true).knows("control.example"));
-        let own = [("host", "10.0.0.1:7070"), ("origin", "https://10.0.0.1:7070")];
-        assert_eq!(status("10.0.0.1:7070", "PUT", &own), None);
-        let foreign = [("host", "10.0.0.1:7070"), ("origin", "https://10.0.0.2:7070")];
-        assert_eq!(status("10.0.0.1:7070", "PUT", &foreign), Some(StatusCode::FORBIDDEN));
+        let guard = Guard::new("10.0.0.1:7070", "10.0.0.1:7070".parse().unwrap()).over_tls(true);
+        let from = |origin| [("host", "10.0.0.1:7070"), ("origin", origin)];
+        assert_eq!(status_at(&guard, "PUT", &from("https://10.0.0.1:7070")), None);
+        for origin in ["https://10.0.0.2:7070", "http://10.0.0.1:7070"] {
+            assert_eq!(status_at(&guard, "PUT", &from(origin)), Some(StatusCode::FORBIDDEN), "{origin}");
+        }
     }
 
     #[test]

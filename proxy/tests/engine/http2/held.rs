@@ -60,7 +60,8 @@ async fn by_clients_that_send_what_no_instance_takes() {
         let _ = caller.send(Request::post("/large").body(body).unwrap()).await;
     });
     let writing = tokio::spawn(async move {
-        for _ in 0..64 {
+        // More than the origin's own windows take, 1 MiB.
+        for _ in 0..256 {
             pen.write(vec![b'x'; 16 * 1024]).await;
         }
     });
