@@ -56,6 +56,8 @@ class Plane:
         self.own, self.eureka = (f"127.0.0.1:{free_port()}" for _ in range(2))
         self.data = self.stage.folder / name
         config = {"kind": "control-plane", "listen": self.own, "data_dir": str(self.data), "eureka": {"listen": self.eureka}}
+        # All agents are one address, which nobody's fleet is.
+        config["limits"] = {"request_rate": 0, "connections_per_client": 16_384}
         self.config = self.stage.write(f"{name}.yaml", json.dumps(config))
         self.begin()
 
