@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -37,7 +38,8 @@ const PING: Duration = Duration::from_secs(20);
 /// A connection that many calls share.
 pub(in crate::server) struct Multiplexed {
     sender: SendRequest<RequestBody>,
-    connection: Rc<RefCell<Connection>>,
+    /// `None` when it has ended: calls that wait in it would wait for good.
+    connection: Rc<RefCell<Option<Connection>>>,
     greeting: Rc<Greeting>,
     /// Data of answers that has come and was not passed on, and the calls under way.
     pub(super) held: Rc<Held>,
@@ -54,6 +56,18 @@ impl<F: Future<Output: 'static> + 'static> Executor<F> for OnThisThread {
     fn execute(&self, future: F) {
         tokio::task::spawn_local(future);
     }
+}
+
+/// Carries a connection on to its end, and drops it then.
+async fn until_ended(connection: Rc<RefCell<Option<Connection>>>) {
+    poll_fn(|cx| match connection.borrow_mut().as_mut() {
+        Some(open) => open.as_mut().poll(cx).map(drop),
+        None => Poll::Ready(()),
+    })
+    .await;
+    // Taken first: what waits in it is woken while it is dropped, and may look here.
+    let ended = connection.borrow_mut().take();
+    drop(ended);
 }
 
 impl Multiplexed {
@@ -76,23 +90,22 @@ impl Multiplexed {
             .handshake(TokioIo::new(greeted))
             .await?;
         // Its end is seen through the sender; there is nobody to tell here.
-        let connection: Rc<RefCell<Connection>> = Rc::new(RefCell::new(Box::pin(connection)));
-        let polled = Rc::clone(&connection);
-        tokio::task::spawn_local(poll_fn(move |cx| polled.borrow_mut().as_mut().poll(cx).map(drop)));
+        let connection: Rc<RefCell<Option<Connection>>> = Rc::new(RefCell::new(Some(Box::pin(connection))));
+        tokio::task::spawn_local(until_ended(Rc::clone(&connection)));
         sender.ready().await?;
         Ok(Self { sender, connection, greeting, held, used: Cell::new(round) })
     }
 
     /// Whether the connection can carry one more call.
     fn has_room(&self) -> bool {
-        let allowed = self.connection.borrow().current_max_send_streams();
+        let allowed = self.connection.borrow().as_ref().map_or(0, |open| open.current_max_send_streams());
         self.held.streams() < allowed.min(MAX_CALLS) && self.sender.is_ready()
     }
 
     /// Whether the instance turns a stream into a tunnel where it is asked to (RFC 8441, 3), once it has said that.
     pub(in crate::server) async fn takes_tunnels(&self) -> bool {
         poll_fn(|cx| self.greeting.poll(cx)).await;
-        self.connection.borrow().is_extended_connect_protocol_enabled()
+        self.connection.borrow().as_ref().is_some_and(|open| open.is_extended_connect_protocol_enabled())
     }
 
     pub(super) fn is_of_use(&self, round: u32, rounds_kept: u32) -> bool {
