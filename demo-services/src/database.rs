@@ -18,8 +18,9 @@ use tokio::time::{Instant, sleep};
 /// What a storage trait's method returns: boxed, so that a store is chosen when the service starts.
 pub(crate) type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, StorageError>> + Send + 'a>>;
 
-/// How long a statement waits for another process's write, and a request for a free connection.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a statement waits for another process's write, and a request for a free connection. A disk that others keep busy
+/// takes seconds for one fsync, and whoever reads first after a process was killed waits for several.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The pause before a database that is locked while it is opened is tried again.
 const RETRY: Duration = Duration::from_millis(20);

@@ -5,34 +5,16 @@ pub use super::h1::fuzzing::{answer_head, chunked, request_head};
 pub use super::passthrough::fuzzing::greeting;
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used)]
+#[path = "../../../fuzz/seeds.rs"]
+mod seeds;
 
-    use std::path::Path;
-
-    use super::*;
-
-    type Case = (&'static str, fn(&[u8]));
-
-    #[test]
-    fn every_seed_passes() {
-        let cases: [Case; 4] = [
-            ("request_head", request_head),
-            ("answer_head", answer_head),
-            ("chunked", chunked),
-            ("greeting", greeting),
-        ];
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
-        for (name, case) in cases {
-            let mut count = 0;
-            for seed in std::fs::read_dir(folder.join(name)).unwrap() {
-                let path = seed.unwrap().path();
-                // Shown only when the case panics.
-                println!("{}", path.display());
-                case(&std::fs::read(&path).unwrap());
-                count += 1;
-            }
-            assert!(count > 9, "{name} has only {count} seeds");
-        }
-    }
+#[test]
+fn every_seed_passes() {
+    seeds::feed(&[
+        ("request_head", request_head),
+        ("answer_head", answer_head),
+        ("chunked", chunked),
+        ("greeting", greeting),
+    ]);
 }
