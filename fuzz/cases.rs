@@ -83,10 +83,10 @@ pub(crate) fn config(bytes: &[u8]) {
             fault.render(true);
         }
         Ok(Document::Gateway(config)) => {
-            let written = serde_json::to_vec(&config).expect("what was read can be written");
+            let written = serde_json::to_vec(&**config).expect("what was read can be written");
             assert_eq!(
                 portreeve_config::parse_json(&written).as_ref(),
-                Ok(&*config),
+                Ok(&**config),
                 "read again it is another one"
             );
         }

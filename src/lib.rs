@@ -23,8 +23,8 @@ use std::path::Path;
 
 pub use portreeve_config as config;
 pub use portreeve_config::{
-    ControlPlaneConfig, Document, Fault, Faults, GatewayConfig, LoadError, RouteConfig, SidecarConfig,
-    load_document, load_file,
+    Checked, ControlPlaneConfig, Document, Fault, Faults, GatewayConfig, LoadError, RouteConfig,
+    SidecarConfig, load_document, load_file,
 };
 pub use portreeve_control_plane::{ControlPlane, RunningControlPlane};
 pub use portreeve_proxy as proxy;

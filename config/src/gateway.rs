@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::list;
 use crate::{
     ByteSize, ControlPlaneLink, DnsConfig, Limits, ListenerConfig, Period, RouteConfig, RouteTest,
     ServiceConfig,
@@ -67,7 +68,7 @@ pub struct GatewayConfig {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<String, ServiceConfig>,
     /// Routes of this file. Names must not clash with those of the control plane.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "list::read", skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteConfig>,
     /// Requests, and what is expected to become of them. `portreeve check` tries them; a gateway does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

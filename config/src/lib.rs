@@ -7,6 +7,7 @@
 
 mod access;
 pub mod check;
+mod checked;
 mod config_server;
 mod control_plane;
 mod desired_state;
@@ -18,6 +19,7 @@ pub mod import;
 mod json;
 mod limits;
 mod link;
+mod list;
 mod listener;
 mod load;
 mod mend;
@@ -40,6 +42,7 @@ pub mod wire;
 mod yaml;
 
 pub use access::{AuditConfig, ControlPlaneLimits, TokenConfig, TokenRole};
+pub use checked::Checked;
 pub use config_server::{
     BasicCredentials, ConfigServerConfig, ConfigSource, EncryptionConfig, FolderSource, GitSource,
     RefreshConfig, SshConfig,

@@ -11,7 +11,9 @@ use crate::mend::{MOST_FAULTS, read};
 use crate::render::Content;
 use crate::substitute::{self, Environment};
 use crate::tree::{Entry, Found, Node, Position, Spotted, State, Value};
-use crate::{ControlPlaneConfig, DesiredState, Fault, Faults, GatewayConfig, PlacedFault, SidecarConfig};
+use crate::{
+    Checked, ControlPlaneConfig, DesiredState, Fault, Faults, GatewayConfig, PlacedFault, SidecarConfig,
+};
 use crate::{check, suggest, yaml};
 
 /// The largest file that is read: three times what 100,000 routes take.
@@ -21,7 +23,7 @@ const MOST_BYTES: u64 = 32 * 1024 * 1024;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Document {
     /// `kind: gateway`
-    Gateway(Box<GatewayConfig>),
+    Gateway(Box<Checked<GatewayConfig>>),
     /// `kind: sidecar`
     Sidecar(Box<SidecarConfig>),
     /// `kind: control-plane`
@@ -199,7 +201,7 @@ pub(crate) fn load_with(name: &str, text: &str, environment: Environment<'_>) ->
 /// The document, and the tree it was read from.
 fn read_document(text: &str, environment: Environment<'_>) -> Result<(Document, Node), Vec<Spotted>> {
     let (mut tree, mut spotted) = yaml::parse(text).map_err(|fault| vec![fault])?;
-    spotted.extend(substitute::substitute(&mut tree, environment));
+    spotted.extend(substitute::substitute(&mut tree, text, environment));
     match take_kind(&mut tree, &mut spotted) {
         None => Err(in_order(spotted)),
         Some(Kind::Gateway) => {
@@ -207,7 +209,7 @@ fn read_document(text: &str, environment: Environment<'_>) -> Result<(Document, 
                 check::gateway_document(config, is_sound(tree, &["services", "control_plane", "auth"]))
             };
             let config = typed(&mut tree, spotted, check)?;
-            Ok((Document::Gateway(Box::new(config)), tree))
+            Ok((Document::Gateway(Box::new(Checked::known(config))), tree))
         }
         Some(Kind::Sidecar) => {
             let config = typed(&mut tree, spotted, |_: &Node, config: &_| check::sidecar(config))?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::{ByteSize, Period};
 
 /// One route: requests that fit `match` go to `service`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteConfig {
     /// The route's name: unique, 1 to 128 characters of `a-z A-Z 0-9 - _ .`. Metrics, logs and the API use it.
@@ -110,7 +110,7 @@ fn is_zero(number: &i32) -> bool {
 }
 
 /// The conditions of a route; all that are given must hold.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteMatch {
     /// The host name, exact (`shop.example`) or with one leading wildcard label (`*.example`); any when absent.
@@ -137,7 +137,7 @@ pub struct RouteMatch {
 pub struct MethodName(pub String);
 
 /// What a header field or query parameter must be.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum HeaderMatch {
     /// Exactly this value.
@@ -170,7 +170,7 @@ impl<'de> Deserialize<'de> for HeaderMatch {
 }
 
 /// `{present: true}` or `{present: false}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Presence {
     /// Whether the field must be there.
@@ -178,7 +178,7 @@ pub struct Presence {
 }
 
 /// How a route changes the path before the request goes to the service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Rewrite {
     /// Take this many leading segments away: `strip_segments: 1` makes `/auth/signIn` into `/signIn`.
@@ -191,7 +191,7 @@ pub enum Rewrite {
 }
 
 /// Changes to header fields: `remove`, then `set`, then `add`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HeaderOps {
     /// Fields that are taken away.
@@ -213,7 +213,7 @@ impl HeaderOps {
 }
 
 /// Whether a route wants a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthRule {
     /// A valid token of one of the gateway's providers.
@@ -223,7 +223,7 @@ pub enum AuthRule {
 }
 
 /// How a route's answers are kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteCache {
     /// How long an answer stays fresh.
@@ -244,7 +244,7 @@ fn default_max_entry() -> ByteSize {
 }
 
 /// Who may be given an answer from the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheShare {
     /// Anyone who may use the route.
@@ -254,7 +254,7 @@ pub enum CacheShare {
 }
 
 /// Which instance takes a request.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Balance {
     /// Each in turn.
@@ -274,7 +274,7 @@ impl Balance {
 }
 
 /// When an attempt is repeated on another instance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryConfig {
     /// Attempts in all, the first one included: 1 (never repeat) to 10.
@@ -291,7 +291,7 @@ impl Default for RetryConfig {
 }
 
 /// A failure that may be repeated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryOn {
     /// No connection could be made; nothing was sent.

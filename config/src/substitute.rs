@@ -20,8 +20,12 @@ pub(crate) fn process(name: &str) -> Result<Option<String>, NotText> {
 }
 
 /// Replaces the variables in every value; the names of fields stay as they are. A value with a variable that
-/// cannot be replaced is reported and dropped.
-pub(crate) fn substitute(tree: &mut Node, environment: Environment<'_>) -> Vec<Spotted> {
+/// cannot be replaced is reported and dropped. `text` is what the tree was read from.
+pub(crate) fn substitute(tree: &mut Node, text: &str, environment: Environment<'_>) -> Vec<Spotted> {
+    // An escape can make a dollar that the text does not show: `"\x24"`.
+    if !text.contains(['$', '\\']) {
+        return Vec::new();
+    }
     let mut places = Vec::new();
     with_dollar(tree, &mut Position::new(), &mut places);
     places.iter().filter_map(|position| replace_at(tree, position, environment)).collect()

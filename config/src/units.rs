@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A length of time, written with a unit: `250ms`, `60s`, `1m 30s`, `2h`.
@@ -110,8 +112,7 @@ macro_rules! written_as_string {
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = Written::deserialize(deserializer)?;
-                text.0.parse().map_err(serde::de::Error::custom)
+                deserializer.deserialize_any(Written(PhantomData))
             }
         }
 
@@ -130,36 +131,30 @@ macro_rules! written_as_string {
 written_as_string!(Period, r"^\s*\d+\s*[a-zA-Z]+", "A duration with a unit: `250ms`, `60s`, `1m 30s`.");
 written_as_string!(ByteSize, r"^\s*\d+(\.\d+)?\s*[kKmMgGtT]?i?[bB]$", "A size with a unit: `16KiB`, `1MiB`.");
 
-/// The text of a scalar, also where YAML read a number: so that `timeout: 60` is told about its missing unit
+/// Reads the text of a scalar, also where YAML read a number: so that `timeout: 60` is told about its missing unit
 /// and not about types.
-struct Written(String);
+struct Written<T>(PhantomData<T>);
 
-impl<'de> Deserialize<'de> for Written {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = Written;
+impl<T: FromStr<Err = String>> Visitor<'_> for Written<T> {
+    type Value = T;
 
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a value with a unit")
-            }
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a value with a unit")
+    }
 
-            fn visit_str<E>(self, text: &str) -> Result<Written, E> {
-                Ok(Written(text.to_owned()))
-            }
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
 
-            fn visit_u64<E>(self, number: u64) -> Result<Written, E> {
-                Ok(Written(number.to_string()))
-            }
+    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
 
-            fn visit_i64<E>(self, number: i64) -> Result<Written, E> {
-                Ok(Written(number.to_string()))
-            }
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
 
-            fn visit_f64<E>(self, number: f64) -> Result<Written, E> {
-                Ok(Written(number.to_string()))
-            }
-        }
-        deserializer.deserialize_any(Visitor)
+    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
     }
 }

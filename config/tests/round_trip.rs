@@ -102,7 +102,7 @@ fn documents() {
         "kind: desired-state\nservices: [s]\nroutes: [{name: r, match: {path: /r}, service: s}]\nconfig: {s: {default: {k: v}}}",
     ] {
         match load_document("x", text).unwrap_or_else(|error| panic!("{error}")) {
-            Document::Gateway(config) => there_and_back(&*config),
+            Document::Gateway(config) => there_and_back(&**config),
             Document::Sidecar(config) => there_and_back(&*config),
             Document::ControlPlane(config) => there_and_back(&*config),
             Document::DesiredState(state) => there_and_back(&*state),

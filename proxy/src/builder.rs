@@ -1,6 +1,6 @@
 //! A gateway inside another program, from a few calls.
 
-use portreeve_config::{AccessLog, GatewayConfig, RouteConfig, ServiceConfig};
+use portreeve_config::{AccessLog, Checked, Faults, GatewayConfig, RouteConfig, ServiceConfig};
 
 use crate::gateway::{Gateway, StartError};
 use crate::handover::Takeover;
@@ -9,8 +9,34 @@ use crate::handover::Takeover;
 #[derive(Debug)]
 #[must_use = "nothing runs before `serve`"]
 pub struct GatewayBuilder {
-    config: GatewayConfig,
+    config: Draft,
     takeover: Option<Takeover>,
+}
+
+/// A configuration as far as it is known.
+#[derive(Debug)]
+enum Draft {
+    Written(GatewayConfig),
+    Checked(Checked<GatewayConfig>),
+}
+
+impl Draft {
+    /// What has changed is no longer known to be in order.
+    fn changed(self, change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        let mut config = match self {
+            Self::Written(config) => config,
+            Self::Checked(config) => config.into_inner(),
+        };
+        change(&mut config);
+        Self::Written(config)
+    }
+
+    fn checked(self) -> Result<Checked<GatewayConfig>, Faults> {
+        match self {
+            Self::Written(config) => config.try_into(),
+            Self::Checked(config) => Ok(config),
+        }
+    }
 }
 
 impl Default for GatewayBuilder {
@@ -22,44 +48,48 @@ impl Default for GatewayBuilder {
             access_log: AccessLog::Off,
             ..Default::default()
         };
-        Self { config, takeover: None }
+        Self { config: Draft::Written(config), takeover: None }
     }
 }
 
 impl GatewayBuilder {
     /// Takes a whole configuration in place of what was said so far.
     pub fn config(mut self, config: GatewayConfig) -> Self {
-        self.config = config;
+        self.config = Draft::Written(config);
+        self
+    }
+
+    /// As [`GatewayBuilder::config`] for one that was loaded from a file. It is not checked a second time, which takes
+    /// a while where there are very many routes, unless something is changed in it here.
+    pub fn checked(mut self, config: Checked<GatewayConfig>) -> Self {
+        self.config = Draft::Checked(config);
         self
     }
 
     /// Where clients connect.
-    pub fn listen(mut self, address: impl ToString) -> Self {
-        self.config.listen = address.to_string();
-        self
+    pub fn listen(self, address: impl ToString) -> Self {
+        self.changed(|config| config.listen = address.to_string())
     }
 
     /// Where `/metrics`, `/livez` and `/readyz` are.
-    pub fn admin(mut self, address: impl ToString) -> Self {
-        self.config.admin = address.to_string();
-        self
+    pub fn admin(self, address: impl ToString) -> Self {
+        self.changed(|config| config.admin = address.to_string())
     }
 
     /// A service with fixed endpoints, such as `127.0.0.1:8080`.
     pub fn service(
-        mut self,
+        self,
         name: impl Into<String>,
         endpoints: impl IntoIterator<Item = impl ToString>,
     ) -> Self {
         let endpoints = endpoints.into_iter().map(|endpoint| endpoint.to_string()).collect();
-        self.config.services.insert(name.into(), ServiceConfig { endpoints, ..ServiceConfig::default() });
-        self
+        let service = ServiceConfig { endpoints, ..ServiceConfig::default() };
+        self.changed(|config| _ = config.services.insert(name.into(), service))
     }
 
     /// One more route.
-    pub fn route(mut self, route: RouteConfig) -> Self {
-        self.config.routes.push(route);
-        self
+    pub fn route(self, route: RouteConfig) -> Self {
+        self.changed(|config| config.routes.push(route))
     }
 
     /// Takes the place of a running gateway: its listening sockets are used where the configuration has the same
@@ -75,6 +105,10 @@ impl GatewayBuilder {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub async fn serve(self) -> Result<Gateway, StartError> {
-        Gateway::start(self.config, self.takeover).await
+        Gateway::start(self.config.checked()?, self.takeover).await
+    }
+
+    fn changed(self, change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        Self { config: self.config.changed(change), ..self }
     }
 }

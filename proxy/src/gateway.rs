@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portreeve_config::wire::NodeKind;
-use portreeve_config::{AccessLog as Destination, ControlPlaneLink, Fault, Faults, GatewayConfig};
+use portreeve_config::{AccessLog as Destination, Checked, ControlPlaneLink, Fault, Faults, GatewayConfig};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -37,7 +37,7 @@ use crate::policy::headers::Forwarding;
 use crate::reload::{Live, Reloader, SavedState, Session, SessionEvent, SessionSettings, watch_file};
 use crate::server::{AdminServer, AdminSocket, ListenError, Server, ServerSettings};
 use crate::snapshot::Snapshot;
-use changes::{Changes, Followed, listeners};
+use changes::{Adjust, Changes, Followed, listeners};
 use handover::Handover;
 use settings::Exporting;
 use shown::Shown;
@@ -76,10 +76,10 @@ impl Gateway {
 
     /// See [`GatewayBuilder::serve`].
     pub(crate) async fn start(
-        config: GatewayConfig,
+        config: Checked<GatewayConfig>,
         mut takeover: Option<Takeover>,
     ) -> Result<Self, StartError> {
-        portreeve_config::check::gateway(&config).into_result(())?;
+        let config = Arc::new(config.into_inner());
         let workers = workers(&config);
         let live = Live::new(Snapshot::empty(workers));
         let client = Client::new(Arc::clone(&live) as _)?;
@@ -107,7 +107,7 @@ impl Gateway {
         let reloader = tokio::spawn(reloader.run(session, heard, changed));
         let handover = Handover::new(&config, takeover, Arc::clone(server.doors()), given);
         let stats = Arc::clone(&plane.stats);
-        let changes = Changes::new(Arc::clone(server.doors()), files, stats, (config, exporting));
+        let changes = Changes::new(Arc::clone(server.doors()), files, stats, (&config, exporting));
         let changes = Arc::new(changes);
         let (followed, followers) = (Vec::new(), JoinSet::new());
         Ok(Self { server, admin, plane, state, changes, reloader, followed, followers, handover })
@@ -131,7 +131,7 @@ impl Gateway {
     /// # Errors
     /// Every fault, also an address that is in use; nothing has changed then.
     pub async fn reload(&self, config: GatewayConfig) -> Result<(), Faults> {
-        self.changes.apply(config).await
+        self.changes.apply(config.try_into()?).await
     }
 
     /// Follows a file: whenever it changes and is in order it is put in force, when it has faults they are logged
@@ -140,7 +140,7 @@ impl Gateway {
     /// # Errors
     /// [`StartError::Watch`].
     pub fn follow(&mut self, path: &Path) -> Result<(), StartError> {
-        self.follow_adjusted(path, |_| {})
+        self.follow_as(path, None)
     }
 
     /// The same, with something that is changed in whatever the file says, such as an address from a command line.
@@ -152,9 +152,13 @@ impl Gateway {
         path: &Path,
         adjust: impl Fn(&mut GatewayConfig) + Send + Sync + 'static,
     ) -> Result<(), StartError> {
+        self.follow_as(path, Some(Arc::new(adjust)))
+    }
+
+    fn follow_as(&mut self, path: &Path, adjust: Option<Arc<Adjust>>) -> Result<(), StartError> {
         let watch = watch_file(path).map_err(|source| StartError::Watch { path: path.to_owned(), source })?;
         let (path, changes) = (path.to_owned(), Arc::clone(&self.changes));
-        let followed = Followed { path, adjust: Arc::new(adjust), changes };
+        let followed = Followed { path, adjust, changes };
         self.followers.spawn(followed.clone().follow(watch));
         self.followed.push(followed);
         Ok(())
@@ -214,7 +218,7 @@ impl Gateway {
 }
 
 async fn reloader(
-    config: &GatewayConfig,
+    config: &Arc<GatewayConfig>,
     live: &Arc<Live>,
     client: &Client,
     plane: &Plane,
@@ -222,7 +226,8 @@ async fn reloader(
     let keys = KeySources::new(Arc::new(client.clone()), Handle::current());
     let folder = config.state_dir.as_deref();
     let saved = folder.map(|folder| SavedState::in_folder(folder, &node_name(config))).transpose()?;
-    let reloader = Reloader::start(config.clone(), Arc::clone(live), keys, Arc::clone(&plane.stats), saved);
+    let reloader =
+        Reloader::start(Arc::clone(config), Arc::clone(live), keys, Arc::clone(&plane.stats), saved);
     Ok(reloader.await?)
 }
 

@@ -6,7 +6,7 @@
 //! let portreeve_config::Document::Gateway(config) = portreeve_config::load_file("gateway.yaml".as_ref())? else {
 //!     return Err("not a gateway's file".into());
 //! };
-//! let gateway = portreeve_proxy::Gateway::builder().config(*config).serve().await?;
+//! let gateway = portreeve_proxy::Gateway::builder().checked(*config).serve().await?;
 //! println!("listening on {}", gateway.local_addrs().listen);
 //! tokio::signal::ctrl_c().await?;
 //! gateway.shutdown().await;

@@ -2,10 +2,11 @@
 //! configuration (whose turn it is, who was set aside, counters, verified tokens) is carried over by name.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::quality::FixedState;
 use http::HeaderName;
 use portreeve_config::{AuthRule, Balance, Fault, Faults, Limits, RouteConfig};
 
@@ -104,17 +105,18 @@ impl Snapshot {
     ///
     /// # Errors
     /// Every fault of every route, with paths that start at the list (`[2].match.path`).
-    pub fn with_routes(
+    pub fn with_routes<'r>(
         &self,
-        routes: &[RouteConfig],
+        routes: impl IntoIterator<Item = &'r RouteConfig>,
         auth: Option<Arc<Authenticator>>,
     ) -> Result<Self, Faults> {
         let known: HashMap<&str, &Arc<Route>> =
             self.routes.iter().map(|route| (&*route.name, route)).collect();
         let mut services = self.services.clone();
-        let mut compiled = Vec::with_capacity(routes.len());
+        let routes = routes.into_iter();
+        let mut compiled = Vec::with_capacity(routes.size_hint().0);
         let mut faults = Faults::default();
-        for (index, config) in routes.iter().enumerate() {
+        for (index, config) in routes.enumerate() {
             let builder = RouteBuilder {
                 config,
                 previous: known.get(config.name.as_str()).copied(),
@@ -291,24 +293,8 @@ pub(crate) fn taken<T>(result: Result<T, Faults>, place: &str, faults: &mut Faul
 }
 
 fn identity(config: &RouteConfig) -> Box<str> {
-    let mut digest = Digest(DefaultHasher::new());
-    // A route is plain data: it always serialises, and equal routes to equal text.
-    let _ = serde_json::to_writer(&mut digest, config);
-    format!("{}#{:016x}", config.name, digest.0.finish()).into()
-}
-
-/// Takes a text in pieces, so that it need not be held.
-struct Digest(DefaultHasher);
-
-impl std::io::Write for Digest {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.write(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    let digest = FixedState::default().hash_one(config);
+    format!("{}#{digest:016x}", config.name).into()
 }
 
 #[cfg(test)]

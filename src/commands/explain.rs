@@ -13,7 +13,7 @@ use http::{Request, StatusCode, header};
 use portreeve::config::{FieldValues, SampleRequest};
 use portreeve::proxy::client::{Client, Limit};
 use portreeve::proxy::explain::{Explanation, Stage};
-use portreeve::{Document, GatewayConfig};
+use portreeve::{Checked, Document, GatewayConfig};
 
 use super::{Failure, Outcome, block_on, load};
 
@@ -73,10 +73,11 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
             tell(&explanation, arguments.output)
         }),
         None => {
-            let config: GatewayConfig = load(&arguments.config, "gateway", |document| match document {
-                Document::Gateway(config) => Some(*config),
-                _ => None,
-            })?;
+            let config: Checked<GatewayConfig> =
+                load(&arguments.config, "gateway", |document| match document {
+                    Document::Gateway(config) => Some(*config),
+                    _ => None,
+                })?;
             let stage = Stage::of_file(&config).map_err(Failure::configuration)?;
             tell(&stage.explain(&request).map_err(Failure::new)?, arguments.output)
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use portreeve::proxy::handover::{HandoverFault, Takeover};
-use portreeve::{Document, Gateway, GatewayConfig, proxy};
+use portreeve::{Checked, Document, Gateway, GatewayBuilder, GatewayConfig, proxy};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -50,26 +50,45 @@ pub(crate) struct Arguments {
     takeover: bool,
 }
 
-/// What the command line says in place of the file.
-fn adjust(config: &mut GatewayConfig, listen: Option<&String>, admin: Option<&String>) {
-    if let Some(listen) = listen {
-        config.listen.clone_from(listen);
+impl Arguments {
+    /// The gateway of a file, with what the command line says in place of it.
+    fn builder(&self, config: Checked<GatewayConfig>) -> GatewayBuilder {
+        let mut builder = Gateway::builder().checked(config);
+        if let Some(listen) = &self.listen {
+            builder = builder.listen(listen);
+        }
+        if let Some(admin) = &self.admin {
+            builder = builder.admin(admin);
+        }
+        builder
     }
-    if let Some(admin) = admin {
-        config.admin.clone_from(admin);
+
+    /// Has the gateway follow the file in the same way.
+    fn follow(&self, gateway: &mut Gateway) -> Result<(), proxy::StartError> {
+        let (listen, admin) = (self.listen.clone(), self.admin.clone());
+        if listen.is_none() && admin.is_none() {
+            return gateway.follow(&self.config);
+        }
+        gateway.follow_adjusted(&self.config, move |config| {
+            if let Some(listen) = &listen {
+                config.listen.clone_from(listen);
+            }
+            if let Some(admin) = &admin {
+                config.admin.clone_from(admin);
+            }
+        })
     }
 }
 
 pub(crate) fn run(arguments: Arguments) -> Outcome {
-    let mut config: GatewayConfig = load(&arguments.config, "gateway", |document| match document {
+    let config: Checked<GatewayConfig> = load(&arguments.config, "gateway", |document| match document {
         Document::Gateway(config) => Some(*config),
         _ => None,
     })?;
-    adjust(&mut config, arguments.listen.as_ref(), arguments.admin.as_ref());
     block_on(serve(config, arguments))
 }
 
-async fn serve(config: GatewayConfig, arguments: Arguments) -> Outcome {
+async fn serve(config: Checked<GatewayConfig>, arguments: Arguments) -> Outcome {
     let signals = Signals::new()?;
     let (mut gateway, is_successor) = start(config, &arguments).await?;
     let addresses = serde_json::json!({
@@ -98,17 +117,15 @@ async fn serve(config: GatewayConfig, arguments: Arguments) -> Outcome {
 }
 
 /// Starts it in its own right, or in the place of another; the other one ends when this has succeeded.
-async fn start(config: GatewayConfig, arguments: &Arguments) -> Result<(Gateway, bool), Failure> {
+async fn start(config: Checked<GatewayConfig>, arguments: &Arguments) -> Result<(Gateway, bool), Failure> {
     let takeover = if arguments.takeover { taken_over(&config)? } else { None };
     let is_successor = takeover.is_some();
-    let builder = Gateway::builder().config(config).takeover(takeover);
+    let builder = arguments.builder(config).takeover(takeover);
     let mut gateway = builder.serve().await.map_err(|error| match error {
         proxy::StartError::Config(_) => Failure::configuration(error),
         other => Failure::new(other),
     })?;
-    let (listen, admin) = (arguments.listen.clone(), arguments.admin.clone());
-    let adjust = move |config: &mut GatewayConfig| adjust(config, listen.as_ref(), admin.as_ref());
-    gateway.follow_adjusted(&arguments.config, adjust).map_err(Failure::new)?;
+    arguments.follow(&mut gateway).map_err(Failure::new)?;
     gateway.open_handover().await.map_err(Failure::new)?;
     Ok((gateway, is_successor))
 }

@@ -79,7 +79,7 @@ fn literal(segment: &str) -> Result<(), Fault> {
     if segment.is_empty() {
         return Err(Fault::new("", "a path cannot hold `//`").hint("keep one `/`"));
     }
-    if matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..") {
+    if is_dots(segment) {
         return Err(Fault::new("", format!("the segment `{segment}` leads elsewhere"))
             .hint("write the path without `.` and `..`"));
     }
@@ -102,6 +102,13 @@ fn literal(segment: &str) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// Whether a segment is `.` or `..`, also when written as `%2e`.
+fn is_dots(segment: &str) -> bool {
+    // Nearly every segment is seen not to be by its first byte.
+    segment.starts_with(['.', '%'])
+        && matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
 
 /// Every fault of a rewrite, by the name of its form. `template` is `None` when the route's path is faulty.

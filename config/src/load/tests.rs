@@ -30,9 +30,9 @@ fn the_shipped_gateway_says_what_the_demo_needs() {
     };
     assert_eq!(gateway.listen, "127.0.0.1:19091");
     assert_eq!(gateway.admin, "127.0.0.1:19092");
-    assert_eq!(gateway.control_plane.unwrap().url, "http://127.0.0.1:7070");
+    assert_eq!(gateway.control_plane.as_ref().unwrap().url, "http://127.0.0.1:7070");
     assert_eq!(gateway.state_dir, None);
-    let auth = gateway.auth.unwrap();
+    let auth = gateway.auth.as_ref().unwrap();
     assert_eq!(auth.providers[0].issuer, "http://auth.shop");
     assert_eq!(auth.providers[0].claims_to_headers["sub"], "X-User-Id");
 }
@@ -51,7 +51,7 @@ fn the_environment_moves_the_shipped_gateway() {
     let document = load_with("gateway.yaml", &shipped("gateway.yaml"), &environment).unwrap();
     let Document::Gateway(gateway) = document else { panic!() };
     assert_eq!((&*gateway.listen, &*gateway.admin), ("127.0.0.1:0", "127.0.0.1:0"));
-    assert_eq!(gateway.control_plane.unwrap().url, "http://127.0.0.1:1234");
+    assert_eq!(gateway.control_plane.as_ref().unwrap().url, "http://127.0.0.1:1234");
     assert_eq!(gateway.state_dir.as_deref(), Some(Path::new("state here")));
 }
 
@@ -82,6 +82,14 @@ fn the_shipped_control_plane_is_the_shop() {
     assert_eq!(share("products-list"), Some(Some(CacheShare::Everyone)));
     assert_eq!(share("order-read"), Some(Some(CacheShare::PerSubject)));
     assert_eq!(share("orders-read"), Some(Some(CacheShare::PerSubject)));
+}
+
+#[test]
+fn a_variable_is_replaced_also_where_its_dollar_is_escaped() {
+    let environment = |name: &str| Ok((name == "NAME").then(|| "shop".to_owned()));
+    let text = "kind: gateway\ntracing: {service_name: \"\\x24{NAME}\"}\n";
+    let Document::Gateway(gateway) = load_with("x", text, &environment).unwrap() else { panic!() };
+    assert_eq!(gateway.tracing.service_name.as_deref(), Some("shop"));
 }
 
 #[test]

@@ -38,6 +38,10 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         }
         Ok(None)
     }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.items.len() - self.next)
+    }
 }
 
 pub(super) struct Fields<'a> {

@@ -21,7 +21,7 @@ fn list(items: &[&str]) -> String {
 fn routes(text: &str) -> Vec<RouteConfig> {
     let imported = imported(text);
     match load_document("gateway.yaml", &imported.yaml).unwrap() {
-        Document::Gateway(config) => config.routes,
+        Document::Gateway(config) => config.into_inner().routes,
         other => panic!("{other:?}"),
     }
 }
@@ -256,7 +256,7 @@ fn places_to_go_become_services() {
         let Ok(Document::Gateway(config)) = load_document("gateway.yaml", &imported(&text).yaml) else {
             panic!("{uri}")
         };
-        let found = serde_json::to_value(&*config).unwrap();
+        let found = serde_json::to_value(&**config).unwrap();
         assert_eq!(found.get("services").cloned().unwrap_or_default(), services, "{uri}");
         assert_eq!(found["control_plane"].is_object(), uri.starts_with("lb"), "{uri}");
         assert_eq!(

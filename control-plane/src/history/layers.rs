@@ -1,11 +1,11 @@
 //! What differs in a layer of configuration, key by key: a layer may hold half a megabyte of which one value changes.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::store::Values;
 
 /// The keys that differ, as they were and as they became. `None` where there was, or is, no such layer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct LayerDifference {
     pub(crate) before: Option<Values>,
     pub(crate) after: Option<Values>,

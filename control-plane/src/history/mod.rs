@@ -3,6 +3,7 @@
 
 mod layers;
 mod shown;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -52,7 +53,7 @@ pub(crate) struct Entry {
 }
 
 /// One thing as it was and as it became. Both sides are kept, so that entries do not depend on each other.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Difference {
     Route {

@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use portreeve_config::{Document, Fault, Faults, GatewayConfig};
+use portreeve_config::{
+    AccessLog, CacheConfig, Checked, ControlPlaneLink, Document, Fault, Faults, GatewayConfig,
+};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::settings::{self, Exporting};
@@ -27,8 +29,7 @@ pub(super) struct Changes {
     /// The reloader ends when this is gone.
     files: mpsc::Sender<FileUpdate>,
     stats: Arc<PlaneStats>,
-    /// What the process was started with.
-    started: GatewayConfig,
+    started: Started,
     /// Also the lock by which one change waits for another.
     exporting: Mutex<Exporting>,
 }
@@ -38,8 +39,9 @@ impl Changes {
         doors: Arc<Doors>,
         files: mpsc::Sender<FileUpdate>,
         stats: Arc<PlaneStats>,
-        (started, exporting): (GatewayConfig, Exporting),
+        (config, exporting): (&GatewayConfig, Exporting),
     ) -> Self {
+        let started = Started::with(config);
         Self { doors, files, stats, started, exporting: Mutex::new(exporting) }
     }
 
@@ -47,8 +49,8 @@ impl Changes {
     ///
     /// # Errors
     /// Every fault; nothing has changed then.
-    pub(super) async fn apply(&self, config: GatewayConfig) -> Result<(), Faults> {
-        portreeve_config::check::gateway(&config).into_result(())?;
+    pub(super) async fn apply(&self, config: Checked<GatewayConfig>) -> Result<(), Faults> {
+        let config = Arc::new(config.into_inner());
         let mut exporting = self.exporting.lock().await;
         let workers = workers(&config);
         let prepared = self.doors.prepare(&listeners(&config), workers, &mut Inherited::default());
@@ -57,12 +59,12 @@ impl Changes {
         let settings = settings.map_err(|fault| self.refused(settings::as_faults(&fault)))?;
         let (told, outcome) = oneshot::channel();
         // Without a reloader `told` is dropped, and that is what is answered.
-        let _ = self.files.send(FileUpdate { file: config.clone(), settings, workers, told }).await;
+        let _ = self.files.send(FileUpdate { file: Arc::clone(&config), settings, workers, told }).await;
         outcome.await.unwrap_or_else(|_| Err(Fault::new("", "the gateway is stopping").into()))?;
         if let Err(error) = self.doors.make(change) {
             tracing::error!(%error, "a worker cannot accept connections from a new listener");
         }
-        say_what_waits(&self.started, &config);
+        self.started.say_what_waits(&config);
         Ok(())
     }
 
@@ -73,24 +75,47 @@ impl Changes {
     }
 }
 
-/// Names the settings that differ and that only a start reads.
-fn say_what_waits(started: &GatewayConfig, new: &GatewayConfig) {
-    let waiting = what_waits(started, new);
-    if !waiting.is_empty() {
-        tracing::warn!(settings = waiting.join(", "), "changed, and in force from the next start on");
-    }
+/// What only a start reads, as the process was started with it.
+struct Started {
+    admin: String,
+    control_plane: Option<ControlPlaneLink>,
+    state_dir: Option<PathBuf>,
+    handover: Option<PathBuf>,
+    access_log: AccessLog,
+    cache: CacheConfig,
 }
 
-fn what_waits(started: &GatewayConfig, new: &GatewayConfig) -> Vec<&'static str> {
-    let differ = [
-        ("admin", started.admin != new.admin),
-        ("control_plane", started.control_plane != new.control_plane),
-        ("state_dir", started.state_dir != new.state_dir),
-        ("handover", started.handover != new.handover),
-        ("access_log", started.access_log != new.access_log),
-        ("cache", started.cache != new.cache),
-    ];
-    differ.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+impl Started {
+    fn with(config: &GatewayConfig) -> Self {
+        Self {
+            admin: config.admin.clone(),
+            control_plane: config.control_plane.clone(),
+            state_dir: config.state_dir.clone(),
+            handover: config.handover.clone(),
+            access_log: config.access_log.clone(),
+            cache: config.cache.clone(),
+        }
+    }
+
+    /// Names the settings that differ.
+    fn say_what_waits(&self, new: &GatewayConfig) {
+        let waiting = self.what_waits(new);
+        if !waiting.is_empty() {
+            tracing::warn!(settings = waiting.join(", "), "changed, and in force from the next start on");
+        }
+    }
+
+    fn what_waits(&self, new: &GatewayConfig) -> Vec<&'static str> {
+        let differ = [
+            ("admin", self.admin != new.admin),
+            ("control_plane", self.control_plane != new.control_plane),
+            ("state_dir", self.state_dir != new.state_dir),
+            ("handover", self.handover != new.handover),
+            ("access_log", self.access_log != new.access_log),
+            ("cache", self.cache != new.cache),
+        ];
+        differ.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
 }
 
 /// What is changed in every configuration that a file holds, such as an address from the command line.
@@ -100,7 +125,7 @@ pub(super) type Adjust = dyn Fn(&mut GatewayConfig) + Send + Sync;
 #[derive(Clone)]
 pub(super) struct Followed {
     pub(super) path: PathBuf,
-    pub(super) adjust: Arc<Adjust>,
+    pub(super) adjust: Option<Arc<Adjust>>,
     pub(super) changes: Arc<Changes>,
 }
 
@@ -120,7 +145,7 @@ impl Followed {
     /// Puts the file in force as it is now; says in the log what became of it.
     pub(super) async fn take(&self) {
         let path: &Path = &self.path;
-        let mut config = match portreeve_config::load_file(path) {
+        let config = match portreeve_config::load_file(path) {
             Ok(Document::Gateway(config)) => *config,
             Ok(_) => {
                 return tracing::error!(path = %path.display(), "the file is no longer of `kind: gateway`; it is not used");
@@ -132,10 +157,20 @@ impl Followed {
                 );
             }
         };
-        (self.adjust)(&mut config);
-        if self.changes.apply(config).await.is_ok() {
+        let outcome = match self.adjusted(config) {
+            Ok(config) => self.changes.apply(config).await,
+            Err(faults) => Err(self.changes.refused(faults)),
+        };
+        if outcome.is_ok() {
             tracing::info!(path = %path.display(), "the changed file is in force");
         }
+    }
+
+    fn adjusted(&self, config: Checked<GatewayConfig>) -> Result<Checked<GatewayConfig>, Faults> {
+        let Some(adjust) = &self.adjust else { return Ok(config) };
+        let mut config = config.into_inner();
+        adjust(&mut config);
+        config.try_into()
     }
 }
 
@@ -161,7 +196,7 @@ mod tests {
             "cache": {"max_size": "1MiB"},
         }));
         let names = ["admin", "control_plane", "cache"];
-        assert_eq!(what_waits(&started, &new), names);
-        assert!(what_waits(&new, &new).is_empty());
+        assert_eq!(Started::with(&started).what_waits(&new), names);
+        assert!(Started::with(&new).what_waits(&new).is_empty());
     }
 }

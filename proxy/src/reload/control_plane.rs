@@ -1,7 +1,7 @@
 //! The gateway's single writer: takes a changed file and the control plane's word, in the order they come, and
 //! puts in force what they make together.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use portreeve_config::wire::{Change, NodeMessage, Revision, Snapshot as State};
@@ -17,7 +17,7 @@ use crate::snapshot::{Snapshot, taken};
 
 /// A changed file.
 pub(crate) struct FileUpdate {
-    pub(crate) file: GatewayConfig,
+    pub(crate) file: Arc<GatewayConfig>,
     /// What it says of the gateway as a whole, made ready.
     pub(crate) settings: Arc<Settings>,
     /// Threads that carry traffic with it.
@@ -31,7 +31,7 @@ pub struct Reloader {
     live: Arc<Live>,
     keys: Arc<KeySources>,
     stats: Arc<PlaneStats>,
-    file: GatewayConfig,
+    file: Arc<GatewayConfig>,
     control: State,
     /// The control plane's routes that are in force: the last ones that compiled.
     good_routes: Vec<RouteConfig>,
@@ -52,13 +52,13 @@ impl Reloader {
     /// The file's faults. A kept state that does not fit the file is only logged: the control plane will say
     /// better.
     pub async fn start(
-        file: GatewayConfig,
+        file: Arc<GatewayConfig>,
         live: Arc<Live>,
         keys: Arc<KeySources>,
         stats: Arc<PlaneStats>,
         saved: Option<SavedState>,
     ) -> Result<Self, Faults> {
-        let (start, good_routes) = (GatewayConfig::default(), Vec::new());
+        let (start, good_routes) = (Arc::default(), Vec::new());
         let (control, keeper) = (State::default(), Keeper::new(saved));
         let (fixed, names) = (BTreeMap::new(), Names::default());
         let mut reloader = Self {
@@ -172,14 +172,14 @@ impl Reloader {
     /// new names are looked up before anybody is sent where they lead.
     async fn put_file(
         &mut self,
-        file: GatewayConfig,
+        file: Arc<GatewayConfig>,
         (settings, workers): (Arc<Settings>, usize),
     ) -> Result<(), Faults> {
         let mut faults = Faults::default();
         let fixed = taken(merge::fixed_services(&file), "", &mut faults);
         let servers = taken(file.dns.addresses(), "dns", &mut faults);
         let compiled = taken(self.compile_file(&file), "", &mut faults);
-        let (Some(fixed), Some(servers), Some((routes, next))) = (fixed, servers, compiled) else {
+        let (Some(fixed), Some(servers), Some(next)) = (fixed, servers, compiled) else {
             return Err(faults);
         };
         let names: BTreeSet<Name> = fixed.values().flat_map(FixedService::names).cloned().collect();
@@ -189,21 +189,19 @@ impl Reloader {
         let endpoints = merge::fixed_endpoints(&fixed, &self.names);
         let next = next.with_limits(&file.limits).with_settings(settings).with_workers(workers);
         self.live.swap(next.with_endpoints(freed).with_endpoints(endpoints));
-        (self.file, self.fixed, self.good_routes) = (file, fixed, routes);
+        (self.file, self.fixed) = (file, fixed);
         Ok(())
     }
 
-    /// A file's routes together with those of the control plane, and what they make.
-    fn compile_file(&self, file: &GatewayConfig) -> Result<(Vec<RouteConfig>, Snapshot), Faults> {
-        let routes = merge::routes(file, &State { routes: self.control_routes(), ..State::default() })?;
+    /// What a file's routes make together with those of the control plane.
+    fn compile_file(&self, file: &GatewayConfig) -> Result<Snapshot, Faults> {
+        let routes = merge::routes(file, &self.good_routes)?;
         let auth =
             file.auth.as_ref().map(|auth| Authenticator::compile(auth, Arc::clone(&self.keys))).transpose();
         let auth =
             auth.map_err(|faults| Faults(faults.0.into_iter().map(|fault| fault.under("auth")).collect()))?;
-        let next = self.live.load().with_routes(&routes, auth.map(Arc::new));
-        let next =
-            next.map_err(|faults| Faults(faults.0.into_iter().map(|f| f.under("routes")).collect()))?;
-        Ok((routes, next))
+        let next = self.live.load().with_routes(routes, auth.map(Arc::new));
+        next.map_err(|faults| Faults(faults.0.into_iter().map(|f| f.under("routes")).collect()))
     }
 
     /// A name leads elsewhere: the services that depend on it have other instances.
@@ -211,12 +209,6 @@ impl Reloader {
         let depend = self.fixed.iter().filter(|(_, service)| service.names().any(|one| one == name));
         let endpoints = merge::fixed_endpoints(depend, &self.names);
         self.live.swap(self.live.load().with_endpoints(endpoints));
-    }
-
-    /// The control plane's part of the routes in force.
-    fn control_routes(&self) -> Vec<RouteConfig> {
-        let own: HashSet<&str> = self.file.routes.iter().map(|route| route.name.as_str()).collect();
-        self.good_routes.iter().filter(|route| !own.contains(route.name.as_str())).cloned().collect()
     }
 
     fn take_snapshot(&mut self, state: State) -> Result<(), Faults> {
@@ -244,9 +236,9 @@ impl Reloader {
         let mut next = self.live.load().with_endpoints(endpoints);
         let outcome = if routes_changed { self.compile_routes(&next) } else { Ok(None) };
         let outcome = outcome.map(|compiled| {
-            if let Some((snapshot, routes)) = compiled {
+            if let Some(snapshot) = compiled {
                 next = snapshot;
-                self.good_routes = routes;
+                self.good_routes.clone_from(&self.control.routes);
             }
         });
         next.revision = self.control.revision;
@@ -254,9 +246,8 @@ impl Reloader {
         outcome
     }
 
-    fn compile_routes(&self, with: &Snapshot) -> Result<Option<(Snapshot, Vec<RouteConfig>)>, Faults> {
-        let routes = merge::routes(&self.file, &self.control)?;
-        let next = with.with_routes(&routes, with.auth.clone())?;
-        Ok(Some((next, routes)))
+    fn compile_routes(&self, with: &Snapshot) -> Result<Option<Snapshot>, Faults> {
+        let routes = merge::routes(&self.file, &self.control.routes)?;
+        with.with_routes(routes, with.auth.clone()).map(Some)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use portreeve_config::wire::{Event, Instance, InstanceStatus, Snapshot};
+use portreeve_config::wire::{Event, Instance, InstanceStatus};
 use portreeve_config::{Fault, Faults, GatewayConfig, RouteConfig};
 
 use crate::address::Dial;
@@ -14,16 +14,22 @@ use crate::policy::balance::EndpointSpec;
 ///
 /// # Errors
 /// A route of the control plane that has the name of one of the file's.
-pub(super) fn routes(file: &GatewayConfig, control: &Snapshot) -> Result<Vec<RouteConfig>, Faults> {
-    let own: HashSet<&str> = file.routes.iter().map(|route| route.name.as_str()).collect();
+pub(super) fn routes<'r>(
+    file: &'r GatewayConfig,
+    control: &'r [RouteConfig],
+) -> Result<impl Iterator<Item = &'r RouteConfig>, Faults> {
+    let own: HashSet<&str> = match control.is_empty() {
+        true => HashSet::new(),
+        false => file.routes.iter().map(|route| route.name.as_str()).collect(),
+    };
     let mut faults = Faults::default();
-    for (index, route) in control.routes.iter().enumerate() {
+    for (index, route) in control.iter().enumerate() {
         if own.contains(route.name.as_str()) {
             let problem = format!("the gateway's own file has a route `{}` too", route.name);
             faults.push(Fault::new(format!("[{index}].name"), problem).hint("rename one of the two"));
         }
     }
-    faults.into_result(file.routes.iter().chain(&control.routes).cloned().collect())
+    faults.into_result(file.routes.iter().chain(control))
 }
 
 /// The services that a file fixes, made ready.

@@ -122,7 +122,7 @@ async fn a_followed_file_counts_when_it_is_in_order() {
     let portreeve_config::Document::Gateway(settings) = portreeve_config::load_file(&path).unwrap() else {
         panic!()
     };
-    let mut gateway = Gateway::builder().config(*settings).serve().await.unwrap();
+    let mut gateway = Gateway::builder().checked(*settings).serve().await.unwrap();
     gateway.follow(&path).unwrap();
     let load = Load::on(&gateway);
     assert_eq!(get(gateway.local_addrs().listen, "/new").await.status, 404);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use portreeve_config::{Checked, RouteConfig};
 use portreeve_proxy::{Gateway, StartError};
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -130,4 +131,16 @@ async fn what_keeps_it_from_starting_is_named() {
         let fault: StartError = Gateway::builder().config(parsed(settings)).serve().await.err().expect(named);
         assert!(fault.to_string().contains(named), "{fault}");
     }
+}
+
+/// What was checked and then changed is checked again.
+#[tokio::test]
+async fn what_was_changed_after_its_checks_is_checked_again() {
+    let origin = Origin::saying("ok").await;
+    let checked = || Checked::try_from(parsed(config(&[&origin], everything()))).unwrap();
+    let started =
+        Gateway::builder().checked(checked()).route(RouteConfig::new("b", "no path", "s")).serve().await;
+    let fault = started.err().expect("a route without a path");
+    assert!(fault.to_string().contains("match.path"), "{fault}");
+    Gateway::builder().checked(checked()).listen("127.0.0.1:0").serve().await.unwrap().shutdown().await;
 }

@@ -41,8 +41,7 @@ impl<R> PathTable<R> {
     pub(super) fn insert(&mut self, conditions: Conditions, target: R) {
         if conditions.path.is_exact() {
             let path = written_path(&conditions.path.segments);
-            self.exact.entry(path.into()).or_default().push((conditions, target));
-            return;
+            return add(self.exact.entry(path.into()).or_default(), (conditions, target));
         }
         let mut node = &mut self.tree;
         for segment in &conditions.path.segments {
@@ -52,7 +51,7 @@ impl<R> PathTable<R> {
             };
         }
         let list = if conditions.path.is_prefix { &mut node.prefixes } else { &mut node.ends };
-        list.push((conditions, target));
+        add(list, (conditions, target));
     }
 
     /// Puts the best candidate of each path first; the sort is stable, so equals keep their order.
@@ -98,6 +97,12 @@ impl<R> Node<R> {
             node.sort();
         }
     }
+}
+
+/// Nearly every path has one route: room for more would be most of what a router takes.
+fn add<R>(list: &mut Candidates<R>, candidate: (Conditions, R)) {
+    list.reserve_exact(1);
+    list.push(candidate);
 }
 
 fn sort<R>(list: &mut Candidates<R>) {
