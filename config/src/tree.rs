@@ -9,7 +9,7 @@ use crate::Fault;
 pub(crate) type Position = Vec<usize>;
 
 /// One value and where it stands.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) value: Value,
     /// Bytes of the source text; empty where there is no text (JSON from the network).
@@ -17,7 +17,7 @@ pub(crate) struct Node {
     pub(crate) state: State,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Value {
     Scalar { text: String, style: Style },
     List(Vec<Node>),
@@ -25,7 +25,7 @@ pub(crate) enum Value {
 }
 
 /// One field of a mapping.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) key_span: Range<usize>,

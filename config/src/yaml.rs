@@ -1,8 +1,6 @@
 //! YAML text to a tree. The parser gives events; this file bounds what they may build: depth, number of values,
 //! and what aliases may copy, so that no text of a few bytes becomes gigabytes.
 
-mod usual;
-
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -25,22 +23,14 @@ const COPIED: usize = 4 * 1024 * 1024;
 /// Reads a text. Keys that are given twice are reported and the tree goes on without them; anything else that
 /// is not understood ends the reading with one fault.
 pub(crate) fn parse(text: &str) -> Result<(Node, Vec<Spotted>), Spotted> {
-    let mut tree = match usual::read(text) {
-        Some(tree) => tree,
-        None => parse_any(text)?,
-    };
-    let spotted = drop_repeated(&mut tree);
-    Ok((tree, spotted))
-}
-
-/// Reads a text in whatever form.
-fn parse_any(text: &str) -> Result<Node, Spotted> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|fault| syntax(text, &fault))?;
         builder.take(event, bytes(span))?;
     }
-    Ok(builder.root.unwrap_or_else(Node::null))
+    let mut tree = builder.root.unwrap_or_else(Node::null);
+    let spotted = drop_repeated(&mut tree);
+    Ok((tree, spotted))
 }
 
 /// Reads a text that may hold several documents, as Spring's files do. Keys that are given twice are left as they are.
