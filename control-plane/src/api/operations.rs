@@ -315,10 +315,16 @@ fn configurations(operations: Operations) -> Operations {
 pub(super) fn lasting() -> Operations {
     let stream = Operation {
         content: "application/x-ndjson",
-        ..post(STREAM_PATH, Need::Stream, "A node's stream, a JSON object a line in both directions.")
-            .body::<NodeMessage>()
-            .answer::<ControlMessage>()
-            .noted(Noted::Denied)
+        status: StatusCode::SWITCHING_PROTOCOLS,
+        ..post(
+            STREAM_PATH,
+            Need::Stream,
+            "A node's stream: with `Upgrade: portreeve-stream` and a `hello` as the body, the \
+             connection goes over to a JSON object a line in both directions. Without it, 426.",
+        )
+        .body::<NodeMessage>()
+        .answer::<ControlMessage>()
+        .noted(Noted::Denied)
     };
     let everything = Operation {
         content: GZIP,

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use portreeve_config::wire::{NodeKind, Revision};
+use bytes::Bytes;
+use portreeve_config::wire::{ControlMessage, NodeKind, Revision};
 use tokio::sync::Notify;
 
 use crate::state::Model;
@@ -54,6 +55,8 @@ pub(crate) struct Publisher {
 struct Watchers {
     by_stream: BTreeMap<u64, Arc<Watcher>>,
     by_node: HashMap<Arc<str>, u64>,
+    /// Why all have ended, and whoever comes does so at once.
+    ended: Option<&'static str>,
 }
 
 impl Publisher {
@@ -81,10 +84,22 @@ impl Publisher {
                 node = &*watcher.peer.node,
                 "the node opened a new stream; its old one ends (if two processes share this name, name one of them anew)"
             );
-            older.taken_over.notify_one();
+            older.queue.end("a newer stream of this node took over");
         }
         self.progressed.notify_one();
         watcher
+    }
+
+    /// Ends every stream, and each that is begun from now on.
+    pub(crate) fn end(&self, reason: &'static str) {
+        let mut watchers = self.lock();
+        watchers.ended = Some(reason);
+        watchers.by_stream.values().for_each(|watcher| watcher.queue.end(reason));
+    }
+
+    /// The line that says nothing but that the control plane is there.
+    pub(crate) fn ping(&self) -> Bytes {
+        frames::line(&ControlMessage::Ping { revision: self.revision() })
     }
 
     /// Whether a node of this name is connected by another token.
@@ -237,6 +252,7 @@ impl Watchers {
     /// Adds a watcher; gives the older stream of the same node, which is taken out.
     fn insert(&mut self, watcher: Arc<Watcher>) -> Option<Arc<Watcher>> {
         let older = self.by_node.insert(watcher.peer.node.clone(), watcher.stream);
+        self.ended.into_iter().for_each(|reason| watcher.queue.end(reason));
         self.by_stream.insert(watcher.stream, watcher);
         self.by_stream.remove(&older?)
     }
@@ -280,7 +296,8 @@ mod tests {
             scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 for revision in 1..=CHANGES {
-                    let line = async { tokio::time::timeout(LIMIT, first.queue.next()).await };
+                    let next = std::future::poll_fn(|context| first.queue.poll_next(context));
+                    let line = async { tokio::time::timeout(LIMIT, next).await };
                     runtime.block_on(line).expect("a change");
                     publisher.acknowledge(first, revision);
                 }

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use portreeve_config::wire::NodeMessage;
+use portreeve_config::wire::{NodeMessage, STREAM_PROTOCOL};
 use portreeve_proxy::Gateway;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -19,6 +19,8 @@ use crate::stage::{config, metric, parsed, start, with};
 struct Stream {
     heard: BufReader<OwnedReadHalf>,
     out: OwnedWriteHalf,
+    /// What it began with, until it is heard.
+    hello: Option<NodeMessage>,
 }
 
 impl Stream {
@@ -29,11 +31,23 @@ impl Stream {
 
     async fn begin(stream: TcpStream) -> Self {
         let (heard, out) = stream.into_split();
-        let mut stream = Self { heard: BufReader::new(heard), out };
+        let mut stream = Self { heard: BufReader::new(heard), out, hello: None };
         assert_eq!(stream.line().await, "POST /v1/stream HTTP/1.1");
-        while !stream.line().await.is_empty() {}
+        let mut length = 0;
+        loop {
+            let field = stream.line().await.to_ascii_lowercase();
+            match field.split_once(": ") {
+                Some(("content-length", said)) => length = said.parse().unwrap(),
+                Some(("upgrade", protocol)) => assert_eq!(protocol, STREAM_PROTOCOL),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let mut hello = vec![0; length];
+        limited(stream.heard.read_exact(&mut hello)).await.unwrap();
+        stream.hello = Some(serde_json::from_slice(&hello).unwrap());
         let head =
-            "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: portreeve-stream\r\n\r\n";
         stream.out.write_all(head.as_bytes()).await.unwrap();
         stream
     }
@@ -45,17 +59,16 @@ impl Stream {
     }
 
     async fn say(&mut self, message: Value) {
-        let text = format!("{message}\n");
-        self.out.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).await.unwrap();
+        self.out.write_all(format!("{message}\n").as_bytes()).await.unwrap();
     }
 
     /// The next message of the gateway that is more than a sign of life.
     async fn hear(&mut self) -> NodeMessage {
+        if let Some(hello) = self.hello.take() {
+            return hello;
+        }
         loop {
-            // A chunk's size, its line, and the end of the chunk.
-            self.line().await;
             let text = self.line().await;
-            self.line().await;
             match serde_json::from_str(&text).expect(&text) {
                 NodeMessage::Renew => {}
                 message => return message,
@@ -195,7 +208,7 @@ async fn it_serves_without_the_control_plane_and_calls_again() {
     for broken in [None, Some("this is not JSON\n"), Some("{\"type\": \"snapshot\", \"revision\": \"x\"}\n")]
     {
         if let Some(text) = broken {
-            stream.out.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).await.unwrap();
+            stream.out.write_all(text.as_bytes()).await.unwrap();
             let again = Stream::accept(&listener).await;
             drop(std::mem::replace(&mut stream, again));
         } else {
@@ -346,5 +359,19 @@ async fn after_a_break_it_goes_on_from_what_it_holds() {
     assert_eq!(held(&mut stream).await, (7, "first".to_owned()));
     stream.say(json!({"type": "resumed", "revision": 7})).await;
     assert!(matches!(stream.hear().await, NodeMessage::Nack { revision: 7, .. }));
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_control_plane_that_falls_silent_is_called_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (origin, (gateway, listener)) = (Origin::saying("here").await, begin(folder.path()).await);
+    let mut silent = Stream::accept(&listener).await;
+    assert_eq!(silent.says_hello().await, 0);
+    silent.say(snapshot(3, vec![route("a", "/a")], &[&origin])).await;
+    assert_eq!(silent.hear().await, NodeMessage::Ack { revision: 3 });
+    // The connection stays, and the gateway goes on saying that it is there.
+    let mut again = Stream::accept(&listener).await;
+    assert_eq!(again.says_hello().await, 3);
     gateway.shutdown().await;
 }
