@@ -319,8 +319,7 @@ pub(super) fn lasting() -> Operations {
         ..post(
             STREAM_PATH,
             Need::Stream,
-            "A node's stream: with `Upgrade: portreeve-stream` and a `hello` as the body, the \
-             connection goes over to a JSON object a line in both directions. Without it, 426.",
+            "A node's stream, by `Upgrade: portreeve-stream` and a `hello`: then a JSON object a line, both ways.",
         )
         .body::<NodeMessage>()
         .answer::<ControlMessage>()

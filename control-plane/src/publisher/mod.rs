@@ -2,6 +2,7 @@
 //! is a bounded queue that somebody empties.
 
 mod catch_up;
+mod crowd;
 mod frames;
 mod group;
 mod queue;
@@ -22,6 +23,7 @@ use crate::state::Model;
 use crate::store::Commit;
 
 use catch_up::{Backlog, Encoded};
+use crowd::Crowd;
 use frames::ChangeFrames;
 use group::GroupFrames;
 use view::View;
@@ -47,6 +49,7 @@ pub(crate) struct Publisher {
     snapshots: Mutex<Encoded<Revision>>,
     missed: Mutex<Encoded<(Revision, Revision)>>,
     backlog: Mutex<Backlog>,
+    crowd: Crowd,
     epoch: String,
 }
 
@@ -147,14 +150,22 @@ impl Publisher {
         if frames.touches_config() {
             self.layers_changed.notify_one();
         }
+        let mut wakers = Vec::with_capacity(watchers.by_stream.len());
         for watcher in watchers.by_stream.values() {
             let view = watcher.peer.view();
             let lines = match watcher.peer.kind {
                 NodeKind::Gateway => frames.plain(&view),
                 NodeKind::Sidecar => frames.sidecar(&view, watcher.peer.scope.as_ref(), &mut watcher.told()),
             };
-            watcher.queue.push_change(lines);
+            wakers.extend(watcher.queue.push_change(lines));
         }
+        drop((watchers, backlog));
+        self.crowd.wake(wakers);
+    }
+
+    /// Wakes watchers where there are many to be woken; never ends.
+    pub(crate) async fn keep_waking(&self) {
+        self.crowd.keep_waking().await;
     }
 
     /// Gives every watcher a whole snapshot: `model` was replaced, and the changes in between are not known. Called
@@ -187,14 +198,15 @@ impl Publisher {
     /// revision of that: the line carries the newest there is. Called with the model locked for writing.
     pub(crate) fn publish_config(&self, model: &Model) {
         let commit = Commit { revision: model.revision, records: Vec::new() };
-        let mut frames = ChangeFrames::of_config(&commit, model);
+        let (mut frames, mut wakers) = (ChangeFrames::of_config(&commit, model), Vec::new());
         for watcher in self.lock().by_stream.values().filter(|watcher| watcher.peer.kind == NodeKind::Sidecar)
         {
             let mut told = watcher.told();
             if let Some(line) = frames.config(&watcher.peer.view(), watcher.peer.scope.as_ref(), &mut told) {
-                watcher.queue.push_change(line);
+                wakers.extend(watcher.queue.push_change(line));
             }
         }
+        self.crowd.wake(wakers);
     }
 
     /// Notified after each change to the built-in configuration.

@@ -47,19 +47,19 @@ impl Queue {
         Self(Mutex::new(Waiting { needs_snapshot: true, ..Waiting::default() }))
     }
 
-    /// Adds a change. Dropped where a snapshot is due anyway: that will hold it.
-    pub(super) fn push_change(&self, line: Bytes) {
-        self.fill(|waiting| {
-            if waiting.needs_snapshot {
-                return;
-            }
-            waiting.bytes += line.len();
-            waiting.changes.push_back(line);
-            if waiting.changes.len() > MAX_LINES || waiting.bytes > MAX_BYTES {
-                waiting.drop_changes();
-                waiting.needs_snapshot = true;
-            }
-        });
+    /// Adds a change; gives who is to be woken by it. Dropped where a snapshot is due anyway: that will hold it.
+    pub(super) fn push_change(&self, line: Bytes) -> Option<Waker> {
+        let mut waiting = self.lock();
+        if waiting.needs_snapshot {
+            return None;
+        }
+        waiting.bytes += line.len();
+        waiting.changes.push_back(line);
+        if waiting.changes.len() > MAX_LINES || waiting.bytes > MAX_BYTES {
+            waiting.drop_changes();
+            waiting.needs_snapshot = true;
+        }
+        waiting.waker.take()
     }
 
     /// Adds an answer to one of the watcher's own messages, behind all changes that are there now. That is done by who
@@ -236,8 +236,11 @@ mod tests {
         let context = Context::from_waker(&waker);
         let queue = Queue::new();
         queue.begin_snapshot();
-        let fillings: [fn(&Queue); 3] =
-            [|queue| queue.push_change(line("change")), Queue::ask_for_snapshot, |queue| queue.end("over")];
+        let fillings: [fn(&Queue); 3] = [
+            |queue| wake(queue.push_change(line("change"))),
+            Queue::ask_for_snapshot,
+            |queue| queue.end("over"),
+        ];
         for (count, fill) in fillings.into_iter().enumerate() {
             assert!(queue.poll_next(&context).is_pending() && queue.poll_end(&context).is_pending());
             fill(&queue);
@@ -250,6 +253,10 @@ mod tests {
         queue.end("again");
         assert_eq!(queue.poll_next(&context), Poll::Ready(Due::End("over")));
         assert_eq!(queue.poll_end(&context), Poll::Ready("over"));
+    }
+
+    fn wake(waker: Option<Waker>) {
+        waker.into_iter().for_each(Waker::wake);
     }
 
     #[derive(Default)]
