@@ -59,8 +59,11 @@ pub(super) async fn open(
     }
     let watcher = context.state.publisher().join(peer);
     tracing::info!(node = &*watcher.peer.node, kind = ?watcher.peer.kind, "node connected");
-    let (state, audit, holding) = (context.state, context.audit, Holding::default());
-    tokio::spawn(hold(upgrade, Session { state, watcher, held, holding, said: 0, caller, audit, visit }));
+    let (state, audit, holding, renewed) = (context.state, context.audit, Holding::default(), None);
+    tokio::spawn(hold(
+        upgrade,
+        Session { state, watcher, held, holding, renewed, said: 0, caller, audit, visit },
+    ));
     Ok((StatusCode::SWITCHING_PROTOCOLS, UPGRADE).into_response())
 }
 

@@ -37,7 +37,7 @@ enum Waiting {
 /// What one stream holds.
 #[derive(Debug, Default)]
 pub(super) struct Holding {
-    /// By the outcomes that were told.
+    /// By the outcomes that were told; in order, for there may be a thousand.
     keys: Vec<InstanceKey>,
     waiting: VecDeque<Waiting>,
     /// How many of those are deregistrations.
@@ -66,16 +66,16 @@ impl Holding {
         self.waiting.is_empty()
     }
 
-    /// How many instances there would be with `key`, if all goes well.
-    pub(super) fn count_with(&self, key: &InstanceKey) -> usize {
-        if self.keys.contains(key) {
-            return self.keys.len();
+    /// Whether there would be more than `most` instances with `key`, if all goes well.
+    pub(super) fn is_full_for(&self, key: &InstanceKey, most: usize) -> bool {
+        if self.keys.len() + self.waiting.len() < most || self.place(key).is_ok() {
+            return false;
         }
-        let mut coming: Vec<_> = self.steps(Step::Register).filter(|key| !self.keys.contains(key)).collect();
-        coming.push(key);
+        let mut coming: Vec<_> =
+            self.steps(Step::Register).filter(|key| self.place(key).is_err()).chain([key]).collect();
         coming.sort_unstable_by_key(|key| (&key.service, &key.id));
         coming.dedup();
-        self.keys.len() + coming.len()
+        self.keys.len() + coming.len() > most
     }
 
     /// A step that was submitted.
@@ -109,11 +109,16 @@ impl Holding {
 
     fn settle(&mut self, step: Step, key: &InstanceKey, is_done: bool) {
         self.leaving -= usize::from(step == Step::Deregister);
-        match step {
-            Step::Register if is_done && !self.keys.contains(key) => self.keys.push(key.clone()),
-            Step::Deregister if is_done => self.keys.retain(|held| held != key),
+        match (step, self.place(key)) {
+            (Step::Register, Err(at)) if is_done => self.keys.insert(at, key.clone()),
+            (Step::Deregister, Ok(at)) if is_done => drop(self.keys.remove(at)),
             _ => {}
         }
+    }
+
+    /// Where `key` is held, or would be.
+    fn place(&self, key: &InstanceKey) -> Result<usize, usize> {
+        self.keys.binary_search_by(|held| (&held.id, &held.service).cmp(&(&key.id, &key.service)))
     }
 
     /// Whether `renew` finds a lease for everything that is held and not about to be given up: the writer may be done
@@ -219,13 +224,13 @@ mod tests {
         assert_eq!((renewed(&holding), holding.all().len()), (vec!["b".to_owned()], 2));
         done(back);
         next(&mut holding).unwrap();
-        assert_eq!(renewed(&holding), ["b", "a"]);
+        assert_eq!(renewed(&holding), ["a", "b"]);
         // What is refused stays as it was.
         let kept = begin(&mut holding, Step::Deregister, "b");
         assert_eq!(renewed(&holding), ["a"]);
         drop(kept);
         assert_eq!(next(&mut holding), Some((Step::Deregister, "b".to_owned(), false)));
-        assert_eq!(renewed(&holding), ["b", "a"]);
+        assert_eq!(renewed(&holding), ["a", "b"]);
     }
 
     #[test]
@@ -234,9 +239,13 @@ mod tests {
         done(begin(&mut holding, Step::Register, "a"));
         next(&mut holding).unwrap();
         let _under_way = ["b", "b", "c", "a"].map(|id| begin(&mut holding, Step::Register, id));
-        for (id, count) in [("a", 1), ("b", 3), ("d", 4)] {
-            assert_eq!(holding.count_with(&key(id)), count, "{id}");
+        for (id, count) in [("b", 3), ("c", 3), ("d", 4)] {
+            assert!(
+                !holding.is_full_for(&key(id), count) && holding.is_full_for(&key(id), count - 1),
+                "{id}"
+            );
         }
+        assert!(!holding.is_full_for(&key("a"), 1), "it is held already");
         let _more: Vec<_> = (0..MOST - 5).map(|_| begin(&mut holding, Step::Register, "a")).collect();
         assert!(holding.has_room());
         let _last = begin(&mut holding, Step::Register, "a");

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use portreeve_config::wire::{ControlMessage, NodeMessage, Revision, STREAM_PATH};
@@ -19,6 +20,8 @@ use crate::state::{Command, Refusal, State as ControlState, excerpt};
 
 /// Instances whose leases hang on one stream.
 const MAX_INSTANCES: usize = 1024;
+/// Lines within this time of one another are one sign of life: who registers much says much, and holds much.
+const AGAIN: Duration = Duration::from_millis(5);
 /// Things said at once before some of them are sent.
 const AT_ONCE: usize = 64;
 
@@ -29,6 +32,8 @@ pub(super) struct Session {
     /// The revision the node came with.
     pub(super) held: Revision,
     pub(super) holding: Holding,
+    /// When everything that is held was renewed last.
+    pub(super) renewed: Option<Instant>,
     /// How much was said since it was last looked at what there is to send.
     pub(super) said: usize,
     pub(super) caller: Caller,
@@ -40,7 +45,12 @@ pub(super) struct Session {
 impl Session {
     /// Every line is a sign of life. False when one of the instances is not registered any more: the stream
     /// ends then, so that the node comes back and registers it as it does after any break.
-    pub(super) fn renew(&self) -> bool {
+    pub(super) fn renew(&mut self) -> bool {
+        let now = Instant::now();
+        if self.renewed.is_some_and(|renewed| now < renewed + AGAIN) {
+            return true;
+        }
+        self.renewed = Some(now);
         self.holding.renew(|keys| self.state.renew_held(keys, self.watcher.stream))
     }
 
@@ -112,7 +122,7 @@ impl Session {
         if self.is_refused(Step::Register, &key) {
             return;
         }
-        if self.holding.count_with(&key) > MAX_INSTANCES {
+        if self.holding.is_full_for(&key, MAX_INSTANCES) {
             let problem = format!("a stream holds at most {MAX_INSTANCES} instances");
             return self.refuse(Fault::new("", problem).into());
         }
