@@ -1,9 +1,10 @@
 //! What nodes (gateways, sidecars) and the control plane say to each other.
 //!
-//! One node keeps one stream: `POST /v1/stream`, a JSON object a line in both directions
-//! (`application/x-ndjson`). The node's request body carries [`NodeMessage`]s, the answer's body
-//! [`ControlMessage`]s, both for as long as the node lives. A node begins with [`NodeMessage::Hello`] and is
-//! answered with a whole [`Snapshot`] (or with [`ControlMessage::Resumed`], where it missed little), then with [`Change`]s, each of which it acknowledges or refuses.
+//! One node keeps one stream: a request `POST /v1/stream` that asks to go over to [`STREAM_PROTOCOL`] (`Upgrade`,
+//! RFC 9110, section 7.8) and whose body is a [`NodeMessage::Hello`]. After the answer 101 both sides say a JSON object
+//! a line for as long as the node lives, with nothing of HTTP around it: the node [`NodeMessage`]s, the control plane
+//! [`ControlMessage`]s. A node is told a whole [`Snapshot`] first (or [`ControlMessage::Resumed`], where it missed
+//! little), then [`Change`]s, each of which it acknowledges or refuses.
 //! Fields that a receiver does not know are skipped, so that old and new versions can meet.
 
 use std::collections::BTreeMap;
@@ -19,6 +20,9 @@ pub type Revision = u64;
 
 /// The path of the stream between a node and the control plane.
 pub const STREAM_PATH: &str = "/v1/stream";
+
+/// What a stream is called in `Upgrade`, by both sides.
+pub const STREAM_PROTOCOL: &str = "portreeve-stream";
 
 /// What kind of node is at the other end of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -80,7 +84,7 @@ impl Instance {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum NodeMessage {
-    /// The first message: who is calling.
+    /// Who is calling: the body of the request for the stream.
     Hello {
         /// The node's name, unique among nodes.
         node: String,

@@ -135,6 +135,13 @@ impl ControlPlane {
         let mut leaving = stopping.clone();
         followers.spawn(access.tokens.clone().follow());
         let audit = access.audit.clone();
+        let waking = state.clone();
+        followers.spawn(async move { waking.publisher().keep_waking().await });
+        let (ending, mut stopped) = (state.clone(), stopping.clone());
+        followers.spawn(async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+            ending.publisher().end("the control plane is stopping");
+        });
         let mut served = doors.serve(&config, (&state, access), stopping, &mut followers).await?;
         let expiring = state.clone();
         followers.spawn(async move {

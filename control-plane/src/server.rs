@@ -1,22 +1,25 @@
-//! Connections: accepts them, bounds their number and their patience, and lets them finish at the end.
+//! Connections: accepts them, bounds their number and their patience, hands over those that become streams, and lets all
+//! finish at the end.
 
 mod pace;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use portreeve_config::ControlPlaneLimits;
 use portreeve_tls::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -37,10 +40,15 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// without a word is noticed after this.
 #[cfg(target_os = "linux")]
 const SILENCE: Duration = Duration::from_secs(5);
-/// How long running requests get to finish when the control plane stops.
+/// How long running requests and streams get to finish when the control plane stops.
 const DRAIN: Duration = Duration::from_secs(5);
 /// The pause after an accept that failed, as it does while no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What is spoken on: plain text or TLS.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 
 /// What is served to whom.
 #[derive(Clone)]
@@ -93,12 +101,12 @@ pub(crate) async fn serve(
 ) {
     let (accepted, mut arrivals) = mpsc::channel(ARRIVED);
     let connections = Arc::new(Semaphore::new(door.limits.connections));
-    let entering = Entering { clients: door.clients.clone(), connections, accepted };
+    let all = u32::try_from(door.limits.connections).unwrap_or(u32::MAX);
+    let entering = Entering { clients: door.clients.clone(), connections: connections.clone(), accepted };
     if let Err(fault) = entering.apart(listener, stopping.clone()) {
         return tracing::error!(%fault, "the thread that accepts connections could not be started");
     }
-    let graceful = GracefulShutdown::new();
-    while let Some(Arrival { stream, visit, permit }) = arrivals.recv().await {
+    while let Some(Arrival { stream, visit }) = arrivals.recv().await {
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => stream,
             Err(fault) => {
@@ -107,17 +115,22 @@ pub(crate) async fn serve(
             }
         };
         prepare(&stream);
-        let served = Served { door: door.clone(), watcher: graceful.watcher(), visit, permit };
+        let served = Served { door: door.clone(), visit, stopping: stopping.clone() };
         match &acceptor {
-            None => drop(tokio::spawn(served.by(stream))),
-            Some(acceptor) => {
-                drop(tokio::spawn(served.once_greeted(acceptor.clone(), stream, stopping.clone())))
-            }
+            None => drop(tokio::spawn(served.by(Box::new(stream)))),
+            Some(acceptor) => drop(tokio::spawn(served.once_greeted(acceptor.clone(), stream))),
         }
     }
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+    // Each connection gives its place back at its end, whatever became of it.
+    if tokio::time::timeout(DRAIN, connections.acquire_many(all)).await.is_err() {
         tracing::warn!("some requests were still running when the control plane stopped");
     }
+}
+
+/// What is left of a connection of HTTP that goes over to something else: its socket, and what was read of that already.
+pub(crate) fn handed_over(upgraded: Upgraded) -> Option<(Box<dyn Socket>, Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<Paced<Box<dyn Socket>>>>().ok()?;
+    Some((parts.io.into_inner().into_inner(), parts.read_buf))
 }
 
 /// Who comes in, and how many.
@@ -131,7 +144,6 @@ struct Entering {
 struct Arrival {
     stream: std::net::TcpStream,
     visit: Visit,
-    permit: OwnedSemaphorePermit,
 }
 
 impl Entering {
@@ -154,10 +166,11 @@ impl Entering {
         let listener = TcpListener::from_std(listener)?;
         loop {
             match self.accept(&listener).await {
-                Ok((stream, peer, permit)) => {
+                Ok((stream, peer, place)) => {
                     // One that is too many is closed by being dropped.
-                    let Some(visit) = self.clients.enter(peer) else { continue };
-                    let arrival = Arrival { stream: stream.into_std()?, visit, permit };
+                    let Some(mut visit) = self.clients.enter(peer) else { continue };
+                    visit.place = Some(place);
+                    let arrival = Arrival { stream: stream.into_std()?, visit };
                     if self.accepted.send(arrival).await.is_err() {
                         return Ok(());
                     }
@@ -181,6 +194,11 @@ impl Entering {
     }
 }
 
+/// Waits until the control plane stops.
+async fn told(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
 fn prepare(stream: &TcpStream) {
     // Without these a stream is slower or a dead peer is noticed later; neither is worth a refusal.
     let _ = stream.set_nodelay(true);
@@ -191,14 +209,13 @@ fn prepare(stream: &TcpStream) {
 /// What a connection is given.
 struct Served {
     door: Door,
-    watcher: Watcher,
     visit: Visit,
-    permit: OwnedSemaphorePermit,
+    stopping: watch::Receiver<bool>,
 }
 
 impl Served {
-    async fn by(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        let Self { door, watcher, visit, permit } = self;
+    async fn by(self, stream: Box<dyn Socket>) {
+        let Self { door, visit, mut stopping } = self;
         let (visit, stage) = (Arc::new(visit), Arc::new(Stage::default()));
         let stream = Paced::new(stream, stage.clone(), door.limits.header_timeout.get());
         let idle_timeout = door.limits.idle_timeout.get();
@@ -207,26 +224,34 @@ impl Served {
             .timer(TokioTimer::new())
             .header_read_timeout(idle_timeout)
             .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        match watcher.watch(connection).await {
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = told(&mut stopping) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        match ended {
             Err(fault) if fault.is_parse() => tracing::warn!(%fault, "what a client sent is no request"),
             Err(fault) => tracing::debug!(%fault, "a connection ended"),
             Ok(()) => {}
         }
-        drop(permit);
     }
 
     /// In a task of its own already, so that no handshake waits for another. A stop ends those under way.
-    async fn once_greeted(self, acceptor: Acceptor, stream: TcpStream, mut stopping: watch::Receiver<bool>) {
+    async fn once_greeted(mut self, acceptor: Acceptor, stream: TcpStream) {
         // In a box, which is gone before the first request.
         let greeting = Box::pin(tls::greet(&acceptor, stream, self.visit.peer));
         let greeted = tokio::select! {
             greeted = greeting => greeted,
-            _ = stopping.wait_for(|stop| *stop) => None,
+            () = told(&mut self.stopping) => None,
         };
-        drop((acceptor, stopping));
+        drop(acceptor);
         if let Some(stream) = greeted {
-            self.by(stream).await;
+            self.by(Box::new(stream)).await;
         }
     }
 }

@@ -41,13 +41,13 @@ async fn the_examples_of_the_config_server_work_as_they_are_written() {
     assert_eq!(run_examples("config-server.md", &addresses).await, 1);
 }
 
-/// Runs every block of a page that has curl in it; gives how many there were.
+/// Runs every block of a page that asks a control plane something; gives how many there were.
 async fn run_examples(page: &str, addresses: &[(&str, &str)]) -> usize {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
     let page = std::fs::read_to_string(page).unwrap();
     let blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let mut run = 0;
-    for block in blocks.filter(|block| block.contains("curl")) {
+    for block in blocks.filter(|block| block.contains("curl") || block.contains("python3")) {
         let script =
             format!("set -e\ncurl() {{ command curl --silent --show-error \"$@\"; echo; }}\n{block}");
         let replaced = |script: String, (written, address): &(&str, &str)| script.replace(written, address);

@@ -182,7 +182,7 @@ fn of_own() -> Vec<Row> {
         bare("a wrong method", "PATCH /v1/services", 405),
         bare("an unknown path", "GET /v1/nothing", 404),
         bare("an unknown revision", "POST /v1/revisions/99/rollback", 404),
-        (("no hello"), "POST /v1/stream".to_owned(), JSON, "nonsense\n".to_owned(), 400),
+        (("no upgrade"), "POST /v1/stream".to_owned(), JSON, "nonsense\n".to_owned(), 426),
         (
             "a route with tricks",
             "PUT /v1/routes/r".to_owned(),

@@ -13,15 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use http::{Method, Request, Response, Uri};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, UPGRADE};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
+use hyper::upgrade::Upgraded;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use portreeve_config::{ControlPlaneLink, Faults};
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
@@ -186,6 +187,33 @@ impl Client {
             Ok(answer) => answer,
             Err(_) => Err(FetchError::Timeout { url: shown, after: HEAD_LIMIT }),
         }
+    }
+
+    /// Sends a request that asks for its connection to go over to `protocol` (RFC 9110, section 7.8). Gives the answer
+    /// and, where that is 101, the connection.
+    ///
+    /// # Errors
+    /// As for [`Client::open`]; [`FetchError::Broken`] also for an answer 101 that is about something else.
+    pub async fn upgrade(
+        &self,
+        mut request: Request<Bytes>,
+        protocol: &'static str,
+    ) -> Result<(Response<Incoming>, Option<TokioIo<Upgraded>>), FetchError> {
+        let shown = shown(&request.uri().to_string());
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        request.headers_mut().insert(UPGRADE, HeaderValue::from_static(protocol));
+        let mut answer = self.open(request.map(Full::new)).await?;
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok((answer, None));
+        }
+        let broken = |reason: &str| FetchError::Broken { url: shown.clone(), reason: reason.to_owned() };
+        let said = answer.headers().get(UPGRADE).map(HeaderValue::as_bytes);
+        if !said.is_some_and(|said| said.eq_ignore_ascii_case(protocol.as_bytes())) {
+            return Err(broken("it went over to another protocol than was asked for"));
+        }
+        let upgraded = hyper::upgrade::on(&mut answer).await;
+        let upgraded = upgraded.map_err(|fault| broken(&fault.to_string()))?;
+        Ok((answer, Some(TokioIo::new(upgraded))))
     }
 
     /// Sends a request where it is aimed at, as whom that place wants to see.

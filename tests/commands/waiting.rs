@@ -17,16 +17,17 @@ pub(crate) async fn head(socket: &mut TcpStream) -> String {
 /// A node whose stream is open, and who says only what it is told to.
 async fn node(scene: &Scene, name: &str) -> TcpStream {
     let mut socket = TcpStream::connect(scene.plane.address()).await.unwrap();
-    let request = "POST /v1/stream HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
+    let hello = format!(r#"{{"type":"hello","node":"{name}","kind":"gateway"}}"#);
+    let fields =
+        format!("connection: upgrade\r\nupgrade: portreeve-stream\r\ncontent-length: {}", hello.len());
+    let request = format!("POST /v1/stream HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n\r\n{hello}");
     socket.write_all(request.as_bytes()).await.unwrap();
-    say(&mut socket, &format!(r#"{{"type":"hello","node":"{name}","kind":"gateway"}}"#)).await;
-    head(&mut socket).await;
+    assert!(head(&mut socket).await.starts_with("HTTP/1.1 101 "));
     socket
 }
 
 async fn say(socket: &mut TcpStream, line: &str) {
-    let chunk = format!("{:x}\r\n{line}\n\r\n", line.len() + 1);
-    socket.write_all(chunk.as_bytes()).await.unwrap();
+    socket.write_all(format!("{line}\n").as_bytes()).await.unwrap();
 }
 
 #[tokio::test]

@@ -9,9 +9,11 @@ use tokio::task::JoinSet;
 use super::Outcome;
 use super::arguments::Arguments;
 use super::instances::Instances;
-use super::node::{Node, Said, chunk};
+use super::node::{Node, Said};
 use super::server::Server;
 
+/// Registrations of one stream that wait for their answer.
+const UNDER_WAY: u64 = 16;
 /// A round of lines is spread over this.
 const TICK: Duration = Duration::from_millis(2);
 
@@ -25,6 +27,9 @@ pub(crate) async fn measure(arguments: &Arguments) -> Outcome<()> {
     for number in 0..streams {
         let hello = format!(r#"{{"type":"hello","node":"node-{number}","kind":"sidecar","services":[]}}"#);
         nodes.push(Node::open(address, &hello).await?);
+    }
+    for node in &mut nodes {
+        node.opened().await?;
     }
     let server = Server::watch(pid)?;
     let mut nodes = register(nodes, instances, share).await?;
@@ -40,16 +45,21 @@ pub(crate) async fn measure(arguments: &Arguments) -> Outcome<()> {
     Ok(())
 }
 
-/// Each node registers the first `share` of its instances, one after the other; all nodes at the same time.
+/// Each node registers the first `share` of its instances, with some of them under way at any time; all nodes at the same
+/// time.
 async fn register(nodes: Vec<Node>, instances: Instances, share: u64) -> Outcome<Vec<Node>> {
     let streams = nodes.len() as u64;
     let mut running = JoinSet::new();
     for (number, mut node) in nodes.into_iter().enumerate() {
         running.spawn_local(async move {
-            for turn in 0..share {
-                let instance = instances.first + number as u64 + turn * streams;
-                node.say(&instances.register_line(instance)).await?;
-                await_answer(&mut node).await?;
+            let line = |turn: u64| instances.register_line(instances.first + number as u64 + turn * streams);
+            let (mut said, mut answered) = (0, 0);
+            while answered < share {
+                while said < share && said < answered + UNDER_WAY {
+                    node.say(&line(said)).await?;
+                    said += 1;
+                }
+                answered += answers(&mut node).await?;
             }
             Ok::<_, super::Fault>((number, node))
         });
@@ -62,22 +72,21 @@ async fn register(nodes: Vec<Node>, instances: Instances, share: u64) -> Outcome
     Ok(nodes.into_iter().map(|(_, node)| node).collect())
 }
 
-async fn await_answer(node: &mut Node) -> Outcome<()> {
-    let mut answer = None;
-    while answer.is_none() {
-        node.read(|said, _, text| match said {
-            Said::Registered => answer = Some(Ok(())),
-            Said::Refused => answer = Some(Err(text.to_owned())),
-            _ => {}
-        })
-        .await?;
-    }
-    answer.unwrap_or(Ok(())).map_err(Into::into)
+/// Reads once; gives how many registrations were confirmed.
+async fn answers(node: &mut Node) -> Outcome<u64> {
+    let (mut count, mut refused) = (0, None);
+    node.read(|said, _, text| match said {
+        Said::Registered => count += 1,
+        Said::Refused => refused = Some(text.to_owned()),
+        _ => {}
+    })
+    .await?;
+    refused.map_or(Ok(count), |text| Err(text.into()))
 }
 
 /// Gives how many lines were sent.
 async fn beat(nodes: &[Node], rate: f64, seconds: f64) -> Outcome<u64> {
-    let line = chunk(r#"{"type":"renew"}"#);
+    let line = "{\"type\":\"renew\"}\n";
     let (began, mut sent) = (Instant::now(), 0_u64);
     let mut turns = nodes.iter().cycle();
     loop {

@@ -1,5 +1,5 @@
-//! A node's stream, as thin as it can be: lines in chunks out, and of what comes in the beginning of each line, which says
-//! what it is and which revision it is of.
+//! A node's stream, as thin as it can be: lines out, and of what comes in the beginning of each line, which says what it is
+//! and which revision it is of.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -19,23 +19,15 @@ thread_local! {
 /// One open stream.
 pub(crate) struct Node {
     stream: TcpStream,
-    part: Part,
+    /// How much of the end of the answer's head was seen.
+    head: usize,
     line: Vec<u8>,
     /// Bytes taken in all.
     pub(crate) taken: u64,
 }
 
-/// Where in the answer the next byte stands.
-#[derive(Clone, Copy)]
-enum Part {
-    /// The head, of which so many bytes of its end were seen.
-    Head(usize),
-    /// The line with a chunk's size, so far.
-    Size(usize),
-    Data(usize),
-    /// What follows a chunk's data.
-    End(usize),
-}
+/// What ends a head.
+const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// What a line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,22 +41,32 @@ pub(crate) enum Said {
 }
 
 impl Node {
-    /// Opens the stream and says `hello`.
+    /// Asks for the stream with `hello`.
     pub(crate) async fn open(address: SocketAddr, hello: &str) -> Outcome<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let node = Self { stream, part: Part::Head(0), line: Vec::new(), taken: 0 };
-        let head = "POST /v1/stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n";
-        node.write(format!("{head}{}", chunk(hello)).as_bytes()).await?;
+        let node = Self { stream, head: 0, line: Vec::new(), taken: 0 };
+        let fields = "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: portreeve-stream\r\nContent-Type: application/json";
+        let length = hello.len();
+        let head = format!("POST /v1/stream HTTP/1.1\r\n{fields}\r\nContent-Length: {length}\r\n\r\n");
+        node.write(format!("{head}{hello}").as_bytes()).await?;
         Ok(node)
     }
 
-    /// Says a line, in a chunk of its own.
-    pub(crate) async fn say(&self, line: &str) -> Outcome<()> {
-        self.write(chunk(line).as_bytes()).await
+    /// Waits until the stream is open: before that nothing but `hello` may be said.
+    pub(crate) async fn opened(&mut self) -> Outcome<()> {
+        while self.head < HEAD_END.len() {
+            self.read(|_, _, _| {}).await?;
+        }
+        Ok(())
     }
 
-    /// Writes bytes that are chunks already.
+    /// Says a line.
+    pub(crate) async fn say(&self, line: &str) -> Outcome<()> {
+        self.write(format!("{line}\n").as_bytes()).await
+    }
+
+    /// Writes bytes that are lines already.
     pub(crate) async fn write(&self, mut bytes: &[u8]) -> Outcome<()> {
         while !bytes.is_empty() {
             match self.stream.try_write(bytes) {
@@ -93,37 +95,24 @@ impl Node {
     }
 
     fn take(&mut self, mut bytes: &[u8], line: &mut impl FnMut(Said, u64, &str)) -> Outcome<()> {
-        while let Some(first) = bytes.first().copied() {
-            match self.part {
-                Part::Data(0) => self.part = Part::End(0),
-                Part::Data(left) => {
-                    let count = left.min(bytes.len());
-                    self.take_data(&bytes[..count], line)?;
-                    self.part = Part::Data(left - count);
-                    bytes = &bytes[count..];
-                    continue;
+        while self.head < HEAD_END.len()
+            && let Some((first, rest)) = bytes.split_first()
+        {
+            // The first of it says what came of the request, in the words of HTTP.
+            if self.line.len() < 12 {
+                self.line.push(*first);
+                if self.line.len() == 12 && !self.line.ends_with(b" 101") {
+                    return Err(format!("no stream: {}", String::from_utf8_lossy(bytes)).into());
                 }
-                Part::Head(seen) => {
-                    let expected = b"\r\n\r\n"[seen];
-                    let seen = if first == expected { seen + 1 } else { usize::from(first == b'\r') };
-                    self.part = if seen == 4 { Part::Size(0) } else { Part::Head(seen) };
-                }
-                Part::Size(size) => {
-                    self.part = match char::from(first).to_digit(16) {
-                        Some(digit) => Part::Size(size * 16 + digit as usize),
-                        None if first == b'\r' => Part::Size(size),
-                        None if first == b'\n' && size > 0 => Part::Data(size),
-                        None => return Err("the stream was ended, or is no stream".into()),
-                    };
-                }
-                Part::End(1) => self.part = Part::Size(0),
-                Part::End(seen) => self.part = Part::End(seen + 1),
             }
-            if !matches!(self.part, Part::End(0)) {
-                bytes = &bytes[1..];
+            let expected = HEAD_END[self.head];
+            self.head = if *first == expected { self.head + 1 } else { usize::from(*first == b'\r') };
+            if self.head == HEAD_END.len() {
+                self.line.clear();
             }
+            bytes = rest;
         }
-        Ok(())
+        self.take_data(bytes, line)
     }
 
     fn take_data(&mut self, data: &[u8], line: &mut impl FnMut(Said, u64, &str)) -> Outcome<()> {
@@ -155,9 +144,4 @@ fn understand(text: &str) -> Outcome<(Said, u64)> {
     let revision = text.split_once(r#""revision":"#).map_or("", |(_, rest)| rest);
     let digits = revision.split(|letter: char| !letter.is_ascii_digit()).next().unwrap_or_default();
     Ok((said, digits.parse().unwrap_or_default()))
-}
-
-/// A line as a chunk.
-pub(crate) fn chunk(line: &str) -> String {
-    format!("{:x}\r\n{line}\n\r\n", line.len() + 1)
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use portreeve_config::ControlPlaneLimits;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Wrong credentials that are answered at once, and how long it takes until another one is.
 const FAILURES: u64 = 10;
@@ -57,6 +58,8 @@ pub(crate) struct Visit {
     pub(crate) peer: SocketAddr,
     pub(crate) client: Arc<Client>,
     clients: Arc<Clients>,
+    /// Its place among all connections of the listener.
+    pub(crate) place: Option<OwnedSemaphorePermit>,
 }
 
 /// What becomes of wrong credentials.
@@ -115,7 +118,7 @@ impl Clients {
         }
         client.connections.fetch_add(1, Ordering::Relaxed);
         let client = client.clone();
-        Some(Visit { peer, client, clients: self.clone() })
+        Some(Visit { peer, client, clients: self.clone(), place: None })
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

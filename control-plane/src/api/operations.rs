@@ -315,10 +315,15 @@ fn configurations(operations: Operations) -> Operations {
 pub(super) fn lasting() -> Operations {
     let stream = Operation {
         content: "application/x-ndjson",
-        ..post(STREAM_PATH, Need::Stream, "A node's stream, a JSON object a line in both directions.")
-            .body::<NodeMessage>()
-            .answer::<ControlMessage>()
-            .noted(Noted::Denied)
+        status: StatusCode::SWITCHING_PROTOCOLS,
+        ..post(
+            STREAM_PATH,
+            Need::Stream,
+            "A node's stream, by `Upgrade: portreeve-stream` and a `hello`: then a JSON object a line, both ways.",
+        )
+        .body::<NodeMessage>()
+        .answer::<ControlMessage>()
+        .noted(Noted::Denied)
     };
     let everything = Operation {
         content: GZIP,

@@ -2,6 +2,7 @@
 //! is a bounded queue that somebody empties.
 
 mod catch_up;
+mod crowd;
 mod frames;
 mod group;
 mod queue;
@@ -14,13 +15,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use portreeve_config::wire::{NodeKind, Revision};
+use bytes::Bytes;
+use portreeve_config::wire::{ControlMessage, NodeKind, Revision};
 use tokio::sync::Notify;
 
 use crate::state::Model;
 use crate::store::Commit;
 
 use catch_up::{Backlog, Encoded};
+use crowd::Crowd;
 use frames::ChangeFrames;
 use group::GroupFrames;
 use view::View;
@@ -46,6 +49,7 @@ pub(crate) struct Publisher {
     snapshots: Mutex<Encoded<Revision>>,
     missed: Mutex<Encoded<(Revision, Revision)>>,
     backlog: Mutex<Backlog>,
+    crowd: Crowd,
     epoch: String,
 }
 
@@ -54,6 +58,8 @@ pub(crate) struct Publisher {
 struct Watchers {
     by_stream: BTreeMap<u64, Arc<Watcher>>,
     by_node: HashMap<Arc<str>, u64>,
+    /// Why all have ended, and whoever comes does so at once.
+    ended: Option<&'static str>,
 }
 
 impl Publisher {
@@ -81,10 +87,22 @@ impl Publisher {
                 node = &*watcher.peer.node,
                 "the node opened a new stream; its old one ends (if two processes share this name, name one of them anew)"
             );
-            older.taken_over.notify_one();
+            older.queue.end("a newer stream of this node took over");
         }
         self.progressed.notify_one();
         watcher
+    }
+
+    /// Ends every stream, and each that is begun from now on.
+    pub(crate) fn end(&self, reason: &'static str) {
+        let mut watchers = self.lock();
+        watchers.ended = Some(reason);
+        watchers.by_stream.values().for_each(|watcher| watcher.queue.end(reason));
+    }
+
+    /// The line that says nothing but that the control plane is there.
+    pub(crate) fn ping(&self) -> Bytes {
+        frames::line(&ControlMessage::Ping { revision: self.revision() })
     }
 
     /// Whether a node of this name is connected by another token.
@@ -132,14 +150,22 @@ impl Publisher {
         if frames.touches_config() {
             self.layers_changed.notify_one();
         }
+        let mut wakers = Vec::with_capacity(watchers.by_stream.len());
         for watcher in watchers.by_stream.values() {
             let view = watcher.peer.view();
             let lines = match watcher.peer.kind {
                 NodeKind::Gateway => frames.plain(&view),
                 NodeKind::Sidecar => frames.sidecar(&view, watcher.peer.scope.as_ref(), &mut watcher.told()),
             };
-            watcher.queue.push_change(lines);
+            wakers.extend(watcher.queue.push_change(lines));
         }
+        drop((watchers, backlog));
+        self.crowd.wake(wakers);
+    }
+
+    /// Wakes watchers where there are many to be woken; never ends.
+    pub(crate) async fn keep_waking(&self) {
+        self.crowd.keep_waking().await;
     }
 
     /// Gives every watcher a whole snapshot: `model` was replaced, and the changes in between are not known. Called
@@ -172,14 +198,15 @@ impl Publisher {
     /// revision of that: the line carries the newest there is. Called with the model locked for writing.
     pub(crate) fn publish_config(&self, model: &Model) {
         let commit = Commit { revision: model.revision, records: Vec::new() };
-        let mut frames = ChangeFrames::of_config(&commit, model);
+        let (mut frames, mut wakers) = (ChangeFrames::of_config(&commit, model), Vec::new());
         for watcher in self.lock().by_stream.values().filter(|watcher| watcher.peer.kind == NodeKind::Sidecar)
         {
             let mut told = watcher.told();
             if let Some(line) = frames.config(&watcher.peer.view(), watcher.peer.scope.as_ref(), &mut told) {
-                watcher.queue.push_change(line);
+                wakers.extend(watcher.queue.push_change(line));
             }
         }
+        self.crowd.wake(wakers);
     }
 
     /// Notified after each change to the built-in configuration.
@@ -237,6 +264,7 @@ impl Watchers {
     /// Adds a watcher; gives the older stream of the same node, which is taken out.
     fn insert(&mut self, watcher: Arc<Watcher>) -> Option<Arc<Watcher>> {
         let older = self.by_node.insert(watcher.peer.node.clone(), watcher.stream);
+        self.ended.into_iter().for_each(|reason| watcher.queue.end(reason));
         self.by_stream.insert(watcher.stream, watcher);
         self.by_stream.remove(&older?)
     }
@@ -280,7 +308,8 @@ mod tests {
             scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 for revision in 1..=CHANGES {
-                    let line = async { tokio::time::timeout(LIMIT, first.queue.next()).await };
+                    let next = std::future::poll_fn(|context| first.queue.poll_next(context));
+                    let line = async { tokio::time::timeout(LIMIT, next).await };
                     runtime.block_on(line).expect("a change");
                     publisher.acknowledge(first, revision);
                 }

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 
 /// Lines and bytes that may wait.
 const MAX_LINES: usize = 1024;
@@ -20,8 +20,8 @@ pub(super) enum Due {
     Line(Bytes),
     /// Everything, from the start.
     Snapshot,
-    /// The watcher does not read; its stream should end.
-    Overrun,
+    /// Nothing more: its stream ends, for this reason.
+    End(&'static str),
 }
 
 #[derive(Debug, Default)]
@@ -30,30 +30,28 @@ struct Waiting {
     bytes: usize,
     answers: VecDeque<(usize, Bytes)>,
     needs_snapshot: bool,
-    overrun: bool,
+    end: Option<&'static str>,
     /// Changes taken out so far; an answer is due once the changes that were before it are gone.
     taken: usize,
+    /// Who empties the queue, while there was nothing in it.
+    waker: Option<Waker>,
 }
 
-/// The queue of one watcher.
+/// The queue of one watcher. One task empties it.
 #[derive(Debug)]
-pub(super) struct Queue {
-    waiting: Mutex<Waiting>,
-    filled: Notify,
-}
+pub(super) struct Queue(Mutex<Waiting>);
 
 impl Queue {
     /// A queue that begins with a snapshot.
     pub(super) fn new() -> Self {
-        let waiting = Waiting { needs_snapshot: true, ..Waiting::default() };
-        Self { waiting: Mutex::new(waiting), filled: Notify::new() }
+        Self(Mutex::new(Waiting { needs_snapshot: true, ..Waiting::default() }))
     }
 
-    /// Adds a change. Dropped where a snapshot is due anyway: that will hold it.
-    pub(super) fn push_change(&self, line: Bytes) {
+    /// Adds a change; gives who is to be woken by it. Dropped where a snapshot is due anyway: that will hold it.
+    pub(super) fn push_change(&self, line: Bytes) -> Option<Waker> {
         let mut waiting = self.lock();
         if waiting.needs_snapshot {
-            return;
+            return None;
         }
         waiting.bytes += line.len();
         waiting.changes.push_back(line);
@@ -61,27 +59,31 @@ impl Queue {
             waiting.drop_changes();
             waiting.needs_snapshot = true;
         }
-        drop(waiting);
-        self.filled.notify_one();
+        waiting.waker.take()
     }
 
-    /// Adds an answer to one of the watcher's own messages, behind all changes that are there now.
+    /// Adds an answer to one of the watcher's own messages, behind all changes that are there now. That is done by who
+    /// empties the queue, and wakes nobody.
     pub(super) fn push_answer(&self, line: Bytes) {
         let mut waiting = self.lock();
         let after = waiting.taken + waiting.changes.len();
         waiting.answers.push_back((after, line));
-        waiting.overrun |= waiting.answers.len() > MAX_ANSWERS;
-        drop(waiting);
-        self.filled.notify_one();
+        if waiting.answers.len() > MAX_ANSWERS {
+            waiting.end.get_or_insert("the node does not read its answers");
+        }
     }
 
     /// Drops the changes that wait: a snapshot is due instead.
     pub(super) fn ask_for_snapshot(&self) {
-        let mut waiting = self.lock();
-        waiting.drop_changes();
-        waiting.needs_snapshot = true;
-        drop(waiting);
-        self.filled.notify_one();
+        self.fill(|waiting| {
+            waiting.drop_changes();
+            waiting.needs_snapshot = true;
+        });
+    }
+
+    /// Ends the stream, whatever waits. The first reason counts.
+    pub(super) fn end(&self, reason: &'static str) {
+        self.fill(|waiting| waiting.end = waiting.end.or(Some(reason)));
     }
 
     /// Whether a snapshot is due; from now on changes are queued again. Called while the state stands still,
@@ -90,25 +92,51 @@ impl Queue {
         self.lock().needs_snapshot = false;
     }
 
-    /// What is due next; waits for it. Safe to drop at any time.
-    pub(super) async fn next(&self) -> Due {
-        loop {
-            if let Some(due) = self.lock().take() {
-                return due;
-            }
-            self.filled.notified().await;
+    /// What is due next.
+    pub(super) fn poll_next(&self, context: &Context<'_>) -> Poll<Due> {
+        let mut waiting = self.lock();
+        match waiting.take() {
+            Some(due) => Poll::Ready(due),
+            None => waiting.wait(context),
+        }
+    }
+
+    /// Why the stream ends, while nothing else can be taken.
+    pub(super) fn poll_end(&self, context: &Context<'_>) -> Poll<&'static str> {
+        let mut waiting = self.lock();
+        match waiting.end {
+            Some(reason) => Poll::Ready(reason),
+            None => waiting.wait(context),
+        }
+    }
+
+    fn fill(&self, change: impl FnOnce(&mut Waiting)) {
+        let mut waiting = self.lock();
+        change(&mut waiting);
+        let waker = waiting.waker.take();
+        drop(waiting);
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Waiting {
+    fn wait<T>(&mut self, context: &Context<'_>) -> Poll<T> {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+
     fn take(&mut self) -> Option<Due> {
-        if self.overrun {
-            return Some(Due::Overrun);
+        if let Some(reason) = self.end {
+            return Some(Due::End(reason));
         }
         if self.needs_snapshot {
             return Some(Due::Snapshot);
@@ -133,6 +161,10 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
 
     use super::*;
 
@@ -194,6 +226,45 @@ mod tests {
         for _ in 0..=MAX_ANSWERS {
             queue.push_answer(line("answer"));
         }
-        assert_eq!(take(&queue), Some(Due::Overrun));
+        assert!(matches!(take(&queue), Some(Due::End(reason)) if reason.contains("does not read")));
+    }
+
+    #[test]
+    fn who_waits_is_woken_by_whatever_comes_and_an_end_goes_before_all() {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let context = Context::from_waker(&waker);
+        let queue = Queue::new();
+        queue.begin_snapshot();
+        let fillings: [fn(&Queue); 3] = [
+            |queue| wake(queue.push_change(line("change"))),
+            Queue::ask_for_snapshot,
+            |queue| queue.end("over"),
+        ];
+        for (count, fill) in fillings.into_iter().enumerate() {
+            assert!(queue.poll_next(&context).is_pending() && queue.poll_end(&context).is_pending());
+            fill(&queue);
+            assert_eq!(woken.0.load(Ordering::Relaxed), count + 1);
+            if queue.poll_next(&context) == Poll::Ready(Due::Snapshot) {
+                queue.begin_snapshot();
+            }
+        }
+        queue.push_change(line("late"));
+        queue.end("again");
+        assert_eq!(queue.poll_next(&context), Poll::Ready(Due::End("over")));
+        assert_eq!(queue.poll_end(&context), Poll::Ready("over"));
+    }
+
+    fn wake(waker: Option<Waker>) {
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }

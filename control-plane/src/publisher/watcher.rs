@@ -3,21 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use portreeve_config::Fault;
 use portreeve_config::wire::{ConfigScope, ControlMessage, NodeKind, Revision};
-use tokio::sync::Notify;
 
 use super::queue::{Due, Queue};
 use super::{Publisher, View, frames};
 use crate::state::Model;
 use crate::store::Values;
-
-/// After this long without anything to say, a watcher gets a ping; nodes count on one a second.
-const PING_AFTER: Duration = Duration::from_millis(800);
 
 /// Who is at the other end of a stream.
 #[derive(Clone, Debug)]
@@ -46,7 +42,6 @@ pub(crate) struct Watcher {
     pub(super) held: AtomicU64,
     /// The configuration it was told last.
     told: Mutex<Arc<Values>>,
-    pub(super) taken_over: Notify,
 }
 
 /// How far a node has followed.
@@ -85,38 +80,33 @@ impl Watcher {
             queue: Queue::new(),
             progress: Mutex::default(),
             told: Mutex::default(),
-            taken_over: Notify::new(),
         }
     }
 
-    /// What this watcher is sent next; waits until there is something, at most until a ping is due. `read`
-    /// gives the model while a snapshot is taken from it.
-    pub(crate) async fn next(
+    /// What this watcher is sent next. `read` gives the model while a snapshot is taken from it.
+    pub(crate) fn poll_next(
         &self,
+        context: &Context<'_>,
         publisher: &Publisher,
         read: impl FnOnce(&mut dyn FnMut(&Model)),
-    ) -> Sending {
-        let due = tokio::select! {
-            biased;
-            () = self.taken_over.notified() => return Sending::End("a newer stream of this node took over"),
-            due = tokio::time::timeout(PING_AFTER, self.queue.next()) => due,
-        };
-        match due {
-            Ok(Due::Line(line)) => Sending::Lines([line, Bytes::new()]),
-            Ok(Due::Overrun) => Sending::End("the node does not read its answers"),
-            Ok(Due::Snapshot) => {
+    ) -> Poll<Sending> {
+        self.queue.poll_next(context).map(|due| match due {
+            Due::Line(line) => Sending::Lines([line, Bytes::new()]),
+            Due::End(reason) => Sending::End(reason),
+            Due::Snapshot => {
                 let mut lines = <[Bytes; 2]>::default();
                 read(&mut |model| lines = publisher.catch_up(self, model));
                 Sending::Lines(lines)
             }
-            Err(_) => {
-                let ping = ControlMessage::Ping { revision: publisher.revision() };
-                Sending::Lines([frames::line(&ping), Bytes::new()])
-            }
-        }
+        })
     }
 
-    /// Answers a message of this node, after every change that is queued already.
+    /// Why the stream ends, while what was taken before cannot be sent.
+    pub(crate) fn poll_end(&self, context: &Context<'_>) -> Poll<&'static str> {
+        self.queue.poll_end(context)
+    }
+
+    /// Answers a message of this node, after every change that is queued already. Asked by who polls this watcher.
     pub(crate) fn answer(&self, message: &ControlMessage) {
         self.queue.push_answer(frames::line(message));
     }

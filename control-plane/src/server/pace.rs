@@ -60,6 +60,10 @@ impl<T> Paced<T> {
         Self { inner, stage, header_timeout, begun: None, due: None }
     }
 
+    pub(super) fn into_inner(self) -> T {
+        self.inner
+    }
+
     /// Whether the head that has begun is overdue.
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
         if self.begun.is_some_and(|before| before != self.stage.begun.load(Ordering::Relaxed)) {

@@ -9,6 +9,7 @@ mod model;
 mod replicas;
 mod reports;
 mod seed;
+mod submission;
 #[cfg(test)]
 mod tests;
 mod whole;
@@ -35,6 +36,7 @@ pub(crate) use expiry::expire_leases;
 pub(crate) use model::{Catalog, Model};
 pub(crate) use replicas::expire_orphans;
 pub(crate) use reports::{report_nodes, report_of};
+pub(crate) use submission::Submitted;
 
 /// How long an instance outlives the stream its lease hung on: long enough for a node to reconnect, short
 /// enough for a killed one to be out of rotation within a second.
@@ -150,12 +152,13 @@ impl State {
     }
 
     /// A sign of life for all instances that hang on a stream. False when one of them is not registered.
-    pub(crate) fn renew_held(&self, keys: &[InstanceKey], stream: u64) -> bool {
-        if keys.is_empty() {
-            return true;
-        }
+    pub(crate) fn renew_held<'a>(
+        &self,
+        mut keys: impl Iterator<Item = &'a InstanceKey>,
+        stream: u64,
+    ) -> bool {
         let (mut leases, now) = (self.shared.leases(), Instant::now());
-        keys.iter().all(|key| leases.renew(&key.service, &key.id, Some(stream), now))
+        keys.all(|key| leases.renew(&key.service, &key.id, Some(stream), now))
     }
 
     /// As [`State::renew`], for whoever has the two names only.

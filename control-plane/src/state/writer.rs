@@ -39,7 +39,8 @@ pub(super) struct Request {
     pub(super) answer: oneshot::Sender<Outcome>,
 }
 
-type Outcome = Result<Written, Refusal>;
+/// What came of a write.
+pub(super) type Outcome = Result<Written, Refusal>;
 
 /// Starts the writer on a thread of its own: it waits for the disk, which a runtime's thread must not. It
 /// ends when told, or when nobody is left to ask.

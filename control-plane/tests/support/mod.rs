@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use portreeve_config::wire::{ControlMessage, NodeMessage, Snapshot};
+use portreeve_config::wire::{ControlMessage, NodeMessage, STREAM_PATH, STREAM_PROTOCOL, Snapshot};
 use portreeve_config::{ControlPlaneConfig, SeedConfig, StoreConfig};
 use portreeve_control_plane::{ControlPlane, RunningControlPlane};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -142,8 +143,18 @@ pub(crate) async fn send_to(
 #[derive(Debug)]
 pub(crate) struct Node {
     lines: Option<mpsc::UnboundedSender<Bytes>>,
-    body: Incoming,
+    socket: ReadHalf<TokioIo<Upgraded>>,
     buffer: BytesMut,
+}
+
+/// A request that asks for a stream.
+pub(crate) fn asking(address: SocketAddr, token: Option<&str>) -> http::request::Builder {
+    let request = http::Request::post(STREAM_PATH).header("host", address.to_string());
+    let request = request.header("connection", "upgrade").header("upgrade", STREAM_PROTOCOL);
+    match token {
+        Some(token) => request.header("authorization", format!("Bearer {token}")),
+        None => request,
+    }
 }
 
 impl Node {
@@ -162,23 +173,38 @@ impl Node {
         hello: Value,
     ) -> Result<Self, Answer> {
         let stream = TcpStream::connect(address).await.unwrap();
+        Self::open_on(stream, asking(address, token), hello).await
+    }
+
+    /// On a connection that is there.
+    pub(crate) async fn open_on(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        request: http::request::Builder,
+        hello: Value,
+    ) -> Result<Self, Answer> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        let (lines, receiver) = mpsc::unbounded_channel();
-        let mut request = http::Request::post("/v1/stream").header("host", address.to_string());
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        let request = request.body(Outgoing(receiver)).unwrap();
-        lines.send(format!("{hello}\n").into()).unwrap();
+        tokio::spawn(connection.with_upgrades());
+        let request = request.body(Full::new(Bytes::from(hello.to_string()))).unwrap();
         let answer = tokio::time::timeout(LIMIT, sender.send_request(request)).await.unwrap().unwrap();
-        let (head, body) = answer.into_parts();
-        if head.status == 200 {
-            return Ok(Self { lines: Some(lines), body, buffer: BytesMut::new() });
+        if answer.status() != 101 {
+            let (head, body) = answer.into_parts();
+            let bytes = body.collect().await.unwrap().to_bytes();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            return Err(Answer { status: head.status.as_u16(), headers: head.headers, text, bytes });
         }
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Err(Answer { status: head.status.as_u16(), headers: head.headers, text, bytes })
+        assert_eq!(answer.headers()["upgrade"], STREAM_PROTOCOL);
+        let upgraded = hyper::upgrade::on(answer).await.unwrap();
+        let (socket, mut out) = tokio::io::split(TokioIo::new(upgraded));
+        let (lines, mut said) = mpsc::unbounded_channel::<Bytes>();
+        tokio::spawn(async move {
+            while let Some(line) = said.recv().await {
+                if out.write_all(&line).await.is_err() {
+                    return;
+                }
+            }
+            let _ = out.shutdown().await;
+        });
+        Ok(Self { lines: Some(lines), socket, buffer: BytesMut::new() })
     }
 
     pub(crate) fn say(&self, message: &NodeMessage) {
@@ -210,8 +236,9 @@ impl Node {
                 let line = self.buffer.split_to(at + 1);
                 return Some(serde_json::from_slice(&line).unwrap());
             }
-            match tokio::time::timeout(LIMIT, self.body.frame()).await.expect("nothing came in time") {
-                Some(Ok(frame)) => self.buffer.extend_from_slice(frame.data_ref().unwrap()),
+            let read = self.socket.read_buf(&mut self.buffer);
+            match tokio::time::timeout(LIMIT, read).await.expect("nothing came in time") {
+                Ok(1..) => {}
                 _ => return None,
             }
         }
@@ -272,19 +299,5 @@ impl Node {
     /// Ends the node's half in order.
     pub(crate) fn end(&mut self) {
         self.lines = None;
-    }
-}
-
-struct Outgoing(mpsc::UnboundedReceiver<Bytes>);
-
-impl hyper::body::Body for Outgoing {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
     }
 }

@@ -267,3 +267,29 @@ fn a_connection_of_a_runtime_that_is_gone_is_not_used_again() {
     // Three runtimes, three connections: each was used twice and ended with its runtime.
     server.join().unwrap();
 }
+
+#[tokio::test]
+async fn a_connection_goes_over_to_what_was_asked_for_and_to_nothing_else() {
+    let ask = |address: SocketAddr| {
+        let request = Request::post(format!("http://{address}/stream")).body(Bytes::from("hello")).unwrap();
+        async move { timeout(Duration::from_secs(5), client().upgrade(request, "ours")).await.unwrap() }
+    };
+    let head = |protocol: &str| {
+        format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n\r\nhi\n")
+    };
+    let (address, heads) = canned(head("OURS").leak()).await;
+    let (answer, socket) = ask(address).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
+    let mut said = String::new();
+    socket.unwrap().read_to_string(&mut said).await.unwrap();
+    assert_eq!(said, "hi\n");
+    let asked = heads.lock().unwrap()[0].to_lowercase();
+    for field in ["connection: upgrade\r\n", "upgrade: ours\r\n", "content-length: 5\r\n"] {
+        assert!(asked.contains(field), "{asked}");
+    }
+    let (address, _) = canned(head("theirs").leak()).await;
+    assert!(ask(address).await.unwrap_err().to_string().contains("another protocol"));
+    let (address, _) = canned("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno").await;
+    let (answer, socket) = ask(address).await.unwrap();
+    assert!(answer.status() == 403 && socket.is_none());
+}

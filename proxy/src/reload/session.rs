@@ -3,21 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, StatusCode, header};
-use http_body::{Body, Frame};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use http::{Request, header};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use portreeve_config::Faults;
 use portreeve_config::wire::{
-    Change, ConfigScope, ControlMessage, Instance, NodeKind, NodeMessage, Revision, STREAM_PATH, Snapshot,
+    Change, ConfigScope, ControlMessage, Instance, NodeKind, NodeMessage, Revision, STREAM_PATH,
+    STREAM_PROTOCOL, Snapshot,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::refusal;
 use super::rounds::{LONGEST_PAUSE, Rounds};
@@ -112,17 +112,19 @@ struct Conversation {
 
 /// One stream: what is written to it, and what has been read of it.
 struct Stream {
-    out: mpsc::Sender<Bytes>,
-    answer: Incoming,
+    socket: ReadHalf<TokioIo<Upgraded>>,
+    out: WriteHalf<TokioIo<Upgraded>>,
     read: BytesMut,
     /// How much of `read` is known to hold no end of line.
     searched: usize,
+    /// When something came last.
+    heard: Instant,
 }
 
 impl Conversation {
     async fn keep_up(mut self) {
         loop {
-            let began = tokio::time::Instant::now();
+            let began = Instant::now();
             let Err(why) = self.hold_one().await;
             if began.elapsed() > LONGEST_PAUSE {
                 self.rounds.held();
@@ -130,8 +132,8 @@ impl Conversation {
             if self.events.send(SessionEvent::Lost(why)).await.is_err() {
                 return;
             }
-            let deadline = tokio::time::Instant::now() + self.rounds.failed();
-            while let Ok(Some(message)) = tokio::time::timeout_at(deadline, self.said.recv()).await {
+            let deadline = Instant::now() + self.rounds.failed();
+            while let Ok(Some(message)) = timeout_at(deadline, self.said.recv()).await {
                 self.remember(&message);
             }
         }
@@ -157,13 +159,8 @@ impl Conversation {
     }
 
     async fn begin(&self) -> Result<Stream, String> {
-        let (out, body) = mpsc::channel(256);
         let url = self.settings.urls.get(self.rounds.turn).ok_or("no control plane is named")?;
         let uri = format!("{}{STREAM_PATH}", url.trim_end_matches('/'));
-        let request = Request::post(uri)
-            .header(header::CONTENT_TYPE, "application/x-ndjson")
-            .body(Lines(body))
-            .map_err(|error| error.to_string())?;
         let hello = NodeMessage::Hello {
             node: self.settings.node.clone(),
             kind: self.settings.kind,
@@ -172,23 +169,23 @@ impl Conversation {
             epoch: self.settings.epoch.clone(),
             services: self.settings.services.clone(),
         };
-        // Said before the answer's head is awaited: the control plane wants to know who calls first.
-        write_to(&out, &hello).await?;
+        let hello = serde_json::to_vec(&hello).map_err(|error| error.to_string())?;
+        let request = Request::post(uri)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(hello.into())
+            .map_err(|error| error.to_string())?;
+        let answer = timeout(SILENCE, self.client.upgrade(request, STREAM_PROTOCOL)).await;
+        let (answer, socket) = answer.map_err(|_| silent())?.map_err(|error| error.to_string())?;
+        let Some(socket) = socket else {
+            let status = answer.status();
+            let said = refusal::detail(answer.into_body()).await;
+            return Err(refusal::reason(url, status, &said, self.client.token_file()));
+        };
+        let mut stream = Stream::on(socket);
         if let Some(instance) = &self.registered {
-            write_to(&out, &NodeMessage::Register(instance.clone())).await?;
+            stream.write(&NodeMessage::Register(instance.clone())).await?;
         }
-        let answer = tokio::time::timeout(SILENCE, self.client.open(request)).await;
-        let answer = answer.map_err(|_| format!("the control plane has been silent for {SILENCE:?}"))?;
-        let answer = answer.map_err(|error| error.to_string())?;
-        match answer.status() {
-            StatusCode::OK => {
-                Ok(Stream { out, answer: answer.into_body(), read: BytesMut::new(), searched: 0 })
-            }
-            status => {
-                let said = refusal::detail(answer.into_body()).await;
-                Err(refusal::reason(url, status, &said, self.client.token_file()))
-            }
-        }
+        Ok(stream)
     }
 
     async fn hear(&mut self, line: &[u8]) -> Result<(), String> {
@@ -222,8 +219,21 @@ impl Conversation {
 }
 
 impl Stream {
-    async fn write(&self, message: &NodeMessage) -> Result<(), String> {
-        write_to(&self.out, message).await
+    fn on(socket: TokioIo<Upgraded>) -> Self {
+        let (socket, out) = tokio::io::split(socket);
+        Self { socket, out, read: BytesMut::new(), searched: 0, heard: Instant::now() }
+    }
+
+    /// Says a line. Not to be dropped half-way: the other side would get a part of it.
+    async fn write(&mut self, message: &NodeMessage) -> Result<(), String> {
+        let mut line = serde_json::to_vec(message).map_err(|error| error.to_string())?;
+        line.push(b'\n');
+        let written = async {
+            self.out.write_all(&line).await?;
+            self.out.flush().await
+        };
+        let written = timeout(SILENCE, written).await;
+        written.map_err(|_| silent())?.map_err(|error| error.to_string())
     }
 
     /// The next line. Can be dropped at any await without losing what was read.
@@ -239,34 +249,16 @@ impl Stream {
             if self.read.len() > MAX_LINE {
                 return Err(format!("the control plane sent a line of over {MAX_LINE} bytes"));
             }
-            let frame = tokio::time::timeout(SILENCE, self.answer.frame()).await;
-            let frame = frame.map_err(|_| format!("the control plane has been silent for {SILENCE:?}"))?;
-            let frame =
-                frame.ok_or("the control plane closed the stream")?.map_err(|error| error.to_string())?;
-            if let Some(data) = frame.data_ref() {
-                self.read.extend_from_slice(data);
+            // From when something came, for this is dropped and called again whenever something is said.
+            let read = timeout_at(self.heard + SILENCE, self.socket.read_buf(&mut self.read)).await;
+            match read.map_err(|_| silent())?.map_err(|error| error.to_string())? {
+                0 => return Err("the control plane closed the stream".to_owned()),
+                _ => self.heard = Instant::now(),
             }
         }
     }
 }
 
-async fn write_to(out: &mpsc::Sender<Bytes>, message: &NodeMessage) -> Result<(), String> {
-    let mut line = serde_json::to_vec(message).map_err(|error| error.to_string())?;
-    line.push(b'\n');
-    out.send(line.into()).await.map_err(|_| "the control plane closed the stream".to_owned())
-}
-
-/// A request body whose pieces come from a channel, for as long as there is a sender.
-struct Lines(mpsc::Receiver<Bytes>);
-
-impl Body for Lines {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(cx).map(|line| line.map(|line| Ok(Frame::data(line))))
-    }
+fn silent() -> String {
+    format!("the control plane has been silent for {SILENCE:?}")
 }
