@@ -165,7 +165,7 @@ pub enum ControlMessage {
         /// What was wrong with it.
         faults: Vec<Fault>,
     },
-    /// Nothing new; says that the control plane is alive (sent at least every second).
+    /// Nothing new; says that the control plane is alive (there is a line at least every two seconds).
     Ping {
         /// The newest revision.
         revision: Revision,

@@ -36,7 +36,7 @@ use pace::{Answer, Paced, Stage};
 const ARRIVED: usize = 1_024;
 /// All header fields of a request together with its request line.
 const HEAD_BYTES: usize = 64 * 1024;
-/// How long sent bytes may stay unacknowledged: streams are written to every second, so a node that vanished
+/// How long sent bytes may stay unacknowledged: streams are written to every two seconds, so a node that vanished
 /// without a word is noticed after this.
 #[cfg(target_os = "linux")]
 const SILENCE: Duration = Duration::from_secs(5);

@@ -25,7 +25,7 @@ use crate::client::Client;
 
 /// The longest line that is taken from the control plane, in bytes. A snapshot is one line.
 const MAX_LINE: usize = 256 << 20;
-/// Without a line for this long (the control plane says something every second) the stream is taken for dead.
+/// Without a line for this long (the control plane says something every two seconds) the stream is taken for dead.
 const SILENCE: Duration = Duration::from_secs(4);
 
 /// Who is calling.

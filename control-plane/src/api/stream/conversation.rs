@@ -16,8 +16,9 @@ use super::session::Session;
 use crate::publisher::Sending;
 use crate::server::Socket;
 
-/// After this long without anything to say there is a ping; nodes count on a line a second.
-const PING_AFTER: Duration = Duration::from_millis(800);
+/// After this long without anything to say there is a ping; nodes count on a line every two seconds. A ping for each line of
+/// a node would cost more than the line.
+const PING_AFTER: Duration = Duration::from_millis(1_600);
 /// How long this replica gets to see what a node has seen at another one.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(1);
 /// How long a socket may take to be closed in order.
