@@ -34,7 +34,7 @@ async fn a_gateway_gets_everything_and_then_each_change() {
 }
 
 #[tokio::test]
-async fn a_silent_stream_is_pinged_every_second() {
+async fn a_silent_stream_is_pinged_before_a_node_takes_it_for_dead() {
     let folder = tempfile::tempdir().unwrap();
     let plane = Plane::start(folder.path()).await;
     let mut gateway = plane.gateway("gateway-1").await;
@@ -42,7 +42,7 @@ async fn a_silent_stream_is_pinged_every_second() {
     for _ in 0..2 {
         let started = Instant::now();
         assert_eq!(gateway.next_raw().await, Some(ControlMessage::Ping { revision: 0 }));
-        assert!(started.elapsed() < Duration::from_secs(1));
+        assert!(started.elapsed() < Duration::from_secs(3), "a node waits for 4 s");
     }
 }
 

@@ -8,7 +8,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use std::{fs, io};
 
-use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::{digest, hmac};
 use portreeve_config::{Fault, Faults, TokenConfig};
 
@@ -54,8 +53,8 @@ struct Followed {
 impl Tokens {
     /// Reads every token, or says what is wrong with each. What it says never holds a secret.
     pub(crate) fn read(configured: &[TokenConfig]) -> Result<Self, Faults> {
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| Fault::new("tokens", "no random numbers can be had"))?;
+        // Not by `Key::generate`: aws-lc gathers entropy of its own for a tenth of a second first.
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<Digest>());
         let mut faults = Faults::default();
         let mut sources: Vec<_> = configured.iter().map(Source::of).collect();
         let mut known = HashMap::new();

@@ -9,7 +9,6 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordVerifier};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
-use aws_lc_rs::rand::SystemRandom;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use portreeve_config::BasicUser;
@@ -67,8 +66,8 @@ impl Users {
     /// Reads every password; nothing is let in where one cannot be read.
     pub(crate) fn read(users: &[BasicUser], realm: &'static str) -> Result<Self, StartError> {
         let fault = |user: &str, problem: String| StartError::Password { user: user.to_owned(), problem };
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| fault("*", "no random numbers can be had".to_owned()))?;
+        // Not by `Key::generate`: aws-lc gathers entropy of its own for a tenth of a second first.
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>());
         let read = |configured: &BasicUser| {
             let name = configured.name.as_str();
             let secret = match (&configured.password_hash, &configured.password_file) {
