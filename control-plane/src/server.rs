@@ -155,7 +155,7 @@ impl Entering {
         let accept = async move {
             tokio::select! {
                 fault = self.all(listener) => tracing::error!(?fault, "nothing is accepted any more"),
-                _ = stopping.wait_for(|stop| *stop) => {}
+                () = told(&mut stopping) => {}
             }
         };
         let name = "portreeve-accept".to_owned();

@@ -50,33 +50,42 @@ pub(crate) struct Arguments {
     takeover: bool,
 }
 
-impl Arguments {
-    /// The gateway of a file, with what the command line says in place of it.
-    fn builder(&self, config: Checked<GatewayConfig>) -> GatewayBuilder {
-        let mut builder = Gateway::builder().checked(config);
-        if let Some(listen) = &self.listen {
-            builder = builder.listen(listen);
-        }
-        if let Some(admin) = &self.admin {
-            builder = builder.admin(admin);
-        }
-        builder
+/// What the command line says in place of the file.
+#[derive(Clone)]
+struct Instead {
+    listen: Option<String>,
+    admin: Option<String>,
+}
+
+impl Instead {
+    fn of(arguments: &Arguments) -> Option<Self> {
+        let (listen, admin) = (arguments.listen.clone(), arguments.admin.clone());
+        (listen.is_some() || admin.is_some()).then_some(Self { listen, admin })
     }
 
-    /// Has the gateway follow the file in the same way.
-    fn follow(&self, gateway: &mut Gateway) -> Result<(), proxy::StartError> {
-        let (listen, admin) = (self.listen.clone(), self.admin.clone());
-        if listen.is_none() && admin.is_none() {
-            return gateway.follow(&self.config);
+    fn adjust(&self, config: &mut GatewayConfig) {
+        if let Some(listen) = &self.listen {
+            config.listen.clone_from(listen);
         }
-        gateway.follow_adjusted(&self.config, move |config| {
-            if let Some(listen) = &listen {
-                config.listen.clone_from(listen);
-            }
-            if let Some(admin) = &admin {
-                config.admin.clone_from(admin);
-            }
-        })
+        if let Some(admin) = &self.admin {
+            config.admin.clone_from(admin);
+        }
+    }
+
+    /// The file's gateway, adjusted; what is not adjusted need not be checked again.
+    fn builder(instead: Option<&Self>, config: Checked<GatewayConfig>) -> GatewayBuilder {
+        let Some(instead) = instead else { return Gateway::builder().checked(config) };
+        let mut config = config.into_inner();
+        instead.adjust(&mut config);
+        Gateway::builder().config(config)
+    }
+
+    /// Has the gateway follow the file, adjusted in the same way.
+    fn follow(instead: Option<Self>, gateway: &mut Gateway, file: &Path) -> Result<(), proxy::StartError> {
+        match instead {
+            None => gateway.follow(file),
+            Some(instead) => gateway.follow_adjusted(file, move |config| instead.adjust(config)),
+        }
     }
 }
 
@@ -120,12 +129,13 @@ async fn serve(config: Checked<GatewayConfig>, arguments: Arguments) -> Outcome 
 async fn start(config: Checked<GatewayConfig>, arguments: &Arguments) -> Result<(Gateway, bool), Failure> {
     let takeover = if arguments.takeover { taken_over(&config)? } else { None };
     let is_successor = takeover.is_some();
-    let builder = arguments.builder(config).takeover(takeover);
+    let instead = Instead::of(arguments);
+    let builder = Instead::builder(instead.as_ref(), config).takeover(takeover);
     let mut gateway = builder.serve().await.map_err(|error| match error {
         proxy::StartError::Config(_) => Failure::configuration(error),
         other => Failure::new(other),
     })?;
-    arguments.follow(&mut gateway).map_err(Failure::new)?;
+    Instead::follow(instead, &mut gateway, &arguments.config).map_err(Failure::new)?;
     gateway.open_handover().await.map_err(Failure::new)?;
     Ok((gateway, is_successor))
 }

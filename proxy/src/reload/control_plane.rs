@@ -234,7 +234,7 @@ impl Reloader {
         let found = services.into_iter().filter(|service| !fixed.contains_key(service));
         let endpoints: BTreeMap<_, _> = merge::endpoints_of(found, &self.control.instances);
         let mut next = self.live.load().with_endpoints(endpoints);
-        let outcome = if routes_changed { self.compile_routes(&next) } else { Ok(None) };
+        let outcome = if routes_changed { self.compile_routes(&next).map(Some) } else { Ok(None) };
         let outcome = outcome.map(|compiled| {
             if let Some(snapshot) = compiled {
                 next = snapshot;
@@ -246,8 +246,8 @@ impl Reloader {
         outcome
     }
 
-    fn compile_routes(&self, with: &Snapshot) -> Result<Option<Snapshot>, Faults> {
+    fn compile_routes(&self, with: &Snapshot) -> Result<Snapshot, Faults> {
         let routes = merge::routes(&self.file, &self.control.routes)?;
-        with.with_routes(routes, with.auth.clone()).map(Some)
+        with.with_routes(routes, with.auth.clone())
     }
 }
