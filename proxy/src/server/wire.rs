@@ -45,7 +45,10 @@ impl Wire {
 
     /// Reads once; 0 is the peer's end.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.input.capacity() - self.input.len() < self.step / 4 {
+        // To the buffer's begin, if nobody holds on to what was read before: the memory that was used last is near the
+        // processor, and what lies behind it is not.
+        let is_whole = self.input.is_empty() && self.input.try_reclaim(self.step);
+        if !is_whole && self.input.capacity() - self.input.len() < self.step / 4 {
             self.input.reserve(self.step);
         }
         let room = self.input.capacity() - self.input.len();

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::ops::Deref;
 
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
-
 /// An id as text, held in place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct HexId {
@@ -68,12 +66,23 @@ pub(super) fn read_span_id(digits: &[u8]) -> Option<u64> {
     read(digits).and_then(|id| u64::try_from(id).ok()).filter(|id| *id != 0)
 }
 
-/// Writes the low digits of `id` over the whole of `target`: an even number, 32 at most.
+/// Writes the low digits of `id` over the whole of `target`: eight at a time, 32 at most.
 pub(super) fn write(target: &mut [u8], id: u128) {
-    let bytes = id.to_be_bytes();
-    let low = &bytes[bytes.len().saturating_sub(target.len() / 2)..];
-    for (place, byte) in target.chunks_exact_mut(2).zip(low) {
-        place[0] = DIGITS[usize::from(byte >> 4)];
-        place[1] = DIGITS[usize::from(byte & 0xf)];
+    let mut rest = id;
+    for place in target.rchunks_exact_mut(8) {
+        place.copy_from_slice(&digits(rest as u32));
+        rest >>= 32;
     }
+}
+
+/// The eight digits of a number, all at once: each four bits get a byte, and each byte its letter.
+fn digits(number: u32) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let mut bytes = u64::from(number);
+    bytes = (bytes | bytes << 16) & 0x0000_ffff_0000_ffff;
+    bytes = (bytes | bytes << 8) & 0x00ff_00ff_00ff_00ff;
+    bytes = (bytes | bytes << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // From ten on, adding six carries into the upper half of the byte.
+    let letters = (bytes + EACH * 6) >> 4 & EACH;
+    (bytes + EACH * u64::from(b'0') + letters * u64::from(b'a' - b'9' - 1)).to_be_bytes()
 }

@@ -221,8 +221,10 @@ impl Found {
 }
 
 fn is_of_a_trace(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("trace") || name.starts_with("b3") || name.starts_with("x-b3-")
+    matches!(
+        name.as_str().as_bytes(),
+        [b't', b'r', b'a', b'c', b'e', ..] | [b'b', b'3', ..] | [b'x', b'-', b'b', b'3', b'-', ..]
+    )
 }
 
 /// The value of a field that is there exactly once; a repeated one has no meaning that all would agree on.

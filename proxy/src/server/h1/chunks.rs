@@ -5,7 +5,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
 
-use super::head::{Framing, Scan};
+use super::head::Framing;
+use super::scan::Scan;
 use crate::policy::headers::may_trail;
 
 /// Hexadecimal digits of a chunk's size; more would not fit.

@@ -11,7 +11,8 @@ use portreeve_config::Limits;
 
 use super::answer::{Broken, Shape, send};
 use super::client::{Client, Upload};
-use super::head::{self, Framing, HeadFault, HeadLimits, RequestHead, Scan};
+use super::head::{self, Framing, HeadFault, HeadLimits, RequestHead};
+use super::scan::Scan;
 use crate::pipeline::Exchange;
 use crate::policy::headers::holds;
 use crate::rejection::Rejection;

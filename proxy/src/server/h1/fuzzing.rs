@@ -10,7 +10,8 @@ use http::header::{self, HeaderMap};
 
 use super::chunks::{BodyFault, Decoder, Piece};
 use super::encode::{self, Call};
-use super::head::{self, AnswerHead, Framing, HeadFault, HeadLimits, RequestHead, Scan};
+use super::head::{self, AnswerHead, Framing, HeadFault, HeadLimits, RequestHead};
+use super::scan::Scan;
 
 /// Small, so that they are met.
 const LIMITS: HeadLimits = HeadLimits { bytes: 2048, fields: 16, line: 512, target: 256 };

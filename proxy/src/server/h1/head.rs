@@ -7,9 +7,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version, request, response};
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
 
 use super::names;
+use super::scan::Scan;
 use super::telling::Telling;
 
 /// Fields of a head that are read without asking for memory.
@@ -88,33 +89,6 @@ pub(in crate::server) fn empty_answer() -> Box<response::Parts> {
     Box::new(Response::new(()).into_parts().0)
 }
 
-/// Looks for the end of a head, going on where the last look ended.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::server) struct Scan {
-    /// Bytes that were looked at.
-    looked: usize,
-    /// An empty line was passed over.
-    has_skipped: bool,
-}
-
-impl Scan {
-    /// The length of the head at the begin of `input`, once all of it is there.
-    ///
-    /// # Errors
-    /// A line that does not end with CR LF: told at once, for the end may never come.
-    pub(in crate::server) fn end(&mut self, input: &[u8]) -> Result<Option<usize>, HeadFault> {
-        for at in memchr_iter(b'\n', &input[self.looked..]).map(|offset| offset + self.looked) {
-            match input[..at] {
-                [.., b'\r', b'\n', b'\r'] => return Ok(Some(at + 1)),
-                [.., b'\r'] => {}
-                _ => return Err(Malformed("a line ends without CR")),
-            }
-        }
-        self.looked = input.len();
-        Ok(None)
-    }
-}
-
 /// Takes a request's head from `input` when all of it is there.
 ///
 /// # Errors
@@ -128,7 +102,7 @@ pub(in crate::server) fn request(
     // An empty line before a request is passed over (RFC 9112, 2.2), but only one.
     if !scan.has_skipped && input.starts_with(b"\r\n") {
         input.advance(2);
-        *scan = Scan { looked: 0, has_skipped: true };
+        *scan = Scan::after_empty_line();
     }
     if input.starts_with(b"\r\n") {
         return Err(Malformed("empty lines before the request"));

@@ -10,7 +10,8 @@ use http_body::{Body, Frame};
 
 use super::chunks::{BodyFault, Decoder, Piece};
 use super::encode::{self, Call};
-use super::head::{self, Framing, HeadLimits, Scan};
+use super::head::{self, Framing, HeadLimits};
+use super::scan::Scan;
 use crate::server::request_body::{BodyEnd, RequestBody};
 use crate::server::wire::Wire;
 use crate::server::worker::{Charge, Worker};

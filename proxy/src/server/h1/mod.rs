@@ -13,6 +13,7 @@ mod head;
 mod instance;
 mod names;
 mod rehearsal;
+mod scan;
 mod telling;
 
 pub(super) use client::{Client, Upload};

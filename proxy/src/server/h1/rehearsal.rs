@@ -7,7 +7,8 @@ use portreeve_config::{Limits, SampleRequest};
 
 use super::connection::{head_limits, refusal_of};
 use super::encode::{self, Call};
-use super::head::{self, Framing, HeadFault, Scan};
+use super::head::{self, Framing, HeadFault};
+use super::scan::Scan;
 use crate::rejection::Rejection;
 
 /// A head that was read.
