@@ -135,13 +135,14 @@ pub struct SshConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EncryptionConfig {
-    /// The key: a text as Spring's `encrypt.key` (`${ENCRYPT_KEY}` takes it from the environment).
+    /// The key, as Spring's `encrypt.key`: a text (`${ENCRYPT_KEY}` takes it from the environment), or an RSA private key in
+    /// PEM form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<Secret>,
     /// A file with the key instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
-    /// The salt of a text key, hexadecimal, as Spring's `encrypt.salt`.
+    /// The salt, hexadecimal, as Spring's `encrypt.salt`.
     pub salt: String,
     /// Whether values are opened here; otherwise clients get them as they are.
     pub decrypt: bool,

@@ -1,24 +1,21 @@
-//! Values that begin with `{cipher}`, opened and made as Spring's `Encryptors.text` does it, so that what was
-//! encrypted for a Spring server can be read here and the other way round.
+//! Values that begin with `{cipher}`, opened and made as Spring's encryptors do it, so that what was encrypted for a
+//! Spring server can be read here and the other way round.
 
-use std::num::NonZeroU32;
+mod password;
+mod rsa;
 
-use aws_lc_rs::cipher::{
-    AES_256, AES_256_KEY_LEN, DecryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey,
-    UnboundCipherKey,
-};
-use aws_lc_rs::iv::FixedLength;
-use aws_lc_rs::pbkdf2;
+use std::sync::Arc;
 
-/// Rounds of PBKDF2; low, and fixed by what exists.
-const ROUNDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(1023);
-/// Bytes of the initialisation vector in front of a ciphertext.
-const IV: usize = 16;
+use password::Password;
+use rsa::RsaKey;
 
 /// A key made ready.
 #[derive(Clone)]
-pub(crate) struct Cipher {
-    key: [u8; AES_256_KEY_LEN],
+pub(crate) enum Cipher {
+    /// Of a text: whoever can encrypt can decrypt too.
+    Text(Password),
+    /// An RSA key: its public half, which everybody may know, is enough to encrypt.
+    Rsa(Arc<RsaKey>),
 }
 
 /// Why a key or a ciphertext cannot be used. None of them repeats either.
@@ -26,8 +23,12 @@ pub(crate) struct Cipher {
 pub(crate) enum CipherFault {
     #[error("the salt is not hexadecimal")]
     Salt,
-    #[error("this kind of key is not supported; a text key is")]
+    #[error("this kind of key is not supported; a text is, and an RSA private key in PEM form")]
     Key,
+    #[error("this is no sound RSA private key of 2048 to 8192 bits in PEM form")]
+    RsaKey,
+    #[error("this is a public key; values are opened with the private one")]
+    PublicKey,
     #[error("the text cannot be opened with this key")]
     Closed,
     #[error("the text could not be encrypted")]
@@ -35,39 +36,44 @@ pub(crate) enum CipherFault {
 }
 
 impl Cipher {
-    /// The key of a password (AES-256, by PBKDF2 with HMAC-SHA1).
-    pub(crate) fn of_text(password: &str, salt: &str) -> Result<Self, CipherFault> {
-        if password.contains("-----BEGIN") {
+    /// The key that a text is: an RSA private key when it is one in PEM form, a password otherwise.
+    pub(crate) fn of_text(text: &str, salt: &str) -> Result<Self, CipherFault> {
+        let salt = from_hex(salt).ok_or(CipherFault::Salt)?;
+        if text.contains("-----BEGIN RSA PRIVATE KEY-----") || text.contains("-----BEGIN PRIVATE KEY-----") {
+            return RsaKey::of_pem(text, salt).map(|key| Self::Rsa(Arc::new(key)));
+        }
+        if text.starts_with("ssh-rsa") || text.contains("PUBLIC KEY-----") {
+            return Err(CipherFault::PublicKey);
+        }
+        if text.contains("-----BEGIN") {
             return Err(CipherFault::Key);
         }
-        let salt = from_hex(salt).ok_or(CipherFault::Salt)?;
-        let mut key = [0; AES_256_KEY_LEN];
-        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA1, ROUNDS, &salt, password.as_bytes(), &mut key);
-        Ok(Self { key })
+        Ok(Self::Text(Password::new(text, &salt)))
     }
 
-    /// The ciphertext, hexadecimal, a new one each time.
+    /// The ciphertext, a new one each time: hexadecimal of a password's, in Base64 of an RSA key's.
     pub(crate) fn encrypt(&self, text: &str) -> Result<String, CipherFault> {
-        let key = UnboundCipherKey::new(&AES_256, &self.key).map_err(|_| CipherFault::Failed)?;
-        let key = PaddedBlockEncryptingKey::cbc_pkcs7(key).map_err(|_| CipherFault::Failed)?;
-        let mut bytes = text.as_bytes().to_vec();
-        let context = key.encrypt(&mut bytes).map_err(|_| CipherFault::Failed)?;
-        let DecryptionContext::Iv128(iv) = &context else { return Err(CipherFault::Failed) };
-        let iv: &[u8; IV] = iv.as_ref();
-        Ok(iv.iter().chain(&bytes).map(|byte| format!("{byte:02x}")).collect())
+        match self {
+            Self::Text(password) => password.seal(text.as_bytes()).map(|bytes| to_hex(&bytes)),
+            Self::Rsa(key) => key.encrypt(text),
+        }
     }
 
     /// The text of a ciphertext.
     pub(crate) fn decrypt(&self, ciphertext: &str) -> Result<String, CipherFault> {
-        let bytes = from_hex(ciphertext.trim()).ok_or(CipherFault::Closed)?;
-        let (iv, sealed) = bytes.split_at_checked(IV).ok_or(CipherFault::Closed)?;
-        let iv: [u8; IV] = iv.try_into().map_err(|_| CipherFault::Closed)?;
-        let key = UnboundCipherKey::new(&AES_256, &self.key).map_err(|_| CipherFault::Closed)?;
-        let key = PaddedBlockDecryptingKey::cbc_pkcs7(key).map_err(|_| CipherFault::Closed)?;
-        let mut sealed = sealed.to_vec();
-        let context = DecryptionContext::Iv128(FixedLength::from(iv));
-        let text = key.decrypt(&mut sealed, context).map_err(|_| CipherFault::Closed)?;
-        String::from_utf8(text.to_vec()).map_err(|_| CipherFault::Closed)
+        let text = match self {
+            Self::Text(password) => password.open(&from_hex(ciphertext.trim()).ok_or(CipherFault::Closed)?),
+            Self::Rsa(key) => key.decrypt(ciphertext.trim()),
+        }?;
+        String::from_utf8(text).map_err(|_| CipherFault::Closed)
+    }
+
+    /// The public half in the form of OpenSSH, where there is one.
+    pub(crate) fn public_key(&self) -> Option<&str> {
+        match self {
+            Self::Text(_) => None,
+            Self::Rsa(key) => Some(key.public_key()),
+        }
     }
 }
 
@@ -100,6 +106,10 @@ pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
 }
 
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -127,7 +137,15 @@ mod tests {
         // One in 256 wrong keys leaves padding that looks sound; the text is never the right one.
         assert_ne!(cipher.decrypt(&sealed).as_deref(), Ok("x"));
         assert_eq!(Cipher::of_text("x", "xyz").unwrap_err(), CipherFault::Salt);
-        assert_eq!(Cipher::of_text("-----BEGIN RSA PRIVATE KEY-----", "00").unwrap_err(), CipherFault::Key);
+        for (key, fault) in [
+            ("-----BEGIN RSA PRIVATE KEY-----", CipherFault::RsaKey),
+            ("-----BEGIN PRIVATE KEY-----AAAA-----END PRIVATE KEY-----", CipherFault::RsaKey),
+            ("-----BEGIN RSA PUBLIC KEY-----", CipherFault::PublicKey),
+            ("ssh-rsa AAAA application", CipherFault::PublicKey),
+            ("-----BEGIN EC PRIVATE KEY-----", CipherFault::Key),
+        ] {
+            assert_eq!(Cipher::of_text(key, "00").unwrap_err(), fault, "{key}");
+        }
         assert!(!format!("{cipher:?}").contains("key"));
     }
 

@@ -9,6 +9,7 @@ mod encryption;
 mod environment;
 mod git_host;
 mod repository;
+mod rsa;
 mod texts;
 
 use std::path::Path;

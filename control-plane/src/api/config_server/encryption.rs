@@ -31,10 +31,10 @@ pub(super) fn status(cipher: Option<&Cipher>) -> Result<Response, Refusal> {
     Ok(typed("application/json", r#"{"status":"OK"}"#.to_owned()))
 }
 
-/// `GET /key`: a text key has no public half.
+/// `GET /key`: the public half of an RSA key; a text key has none.
 pub(super) fn key(cipher: Option<&Cipher>) -> Result<Response, Refusal> {
-    cipher.ok_or(NO_KEY)?;
-    Err(NO_PUBLIC_KEY)
+    let key = cipher.ok_or(NO_KEY)?.public_key().ok_or(NO_PUBLIC_KEY)?;
+    Ok(typed("text/plain;charset=UTF-8", key.to_owned()))
 }
 
 /// `POST /encrypt`: hints in front of the text stand in front of the ciphertext too.

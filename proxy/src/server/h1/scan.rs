@@ -43,7 +43,7 @@ static END_OF_HEAD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(EMP
 
 /// Whether there is an LF without CR before it. Without a branch for each byte, so that many are looked at at once.
 fn has_bare_line_feed(text: &[u8], is_begin: bool) -> bool {
-    let pairs = text.iter().zip(text.iter().skip(1));
+    let pairs = text.iter().zip(text.get(1..).unwrap_or_default());
     let found = pairs.fold(false, |found, (before, byte)| found | ((*byte == b'\n') & (*before != b'\r')));
     found || (is_begin && text.first() == Some(&b'\n'))
 }
