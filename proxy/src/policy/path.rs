@@ -17,7 +17,7 @@ pub enum PathFault {
     /// Two slashes in a row, where they are refused.
     #[error("the path holds an empty segment")]
     EmptySegment,
-    /// An encoded `/`, `\` or control character, or a plain `\`.
+    /// An encoded `/`, `\` or control character, a plain `\`, or what ends a path: a space, `?`, `#`.
     #[error("the path holds an encoded separator or control character")]
     HiddenSeparator,
     /// A `%` that two hexadecimal digits do not follow.
@@ -89,7 +89,7 @@ fn refuse_ambiguous(path: &str) -> Result<(), PathFault> {
     let bytes = path.as_bytes();
     for (at, &byte) in bytes.iter().enumerate() {
         match byte {
-            b'\\' | 0..=0x1f | 0x7f => return Err(PathFault::HiddenSeparator),
+            b'\\' | b'?' | b'#' | 0..=b' ' | 0x7f => return Err(PathFault::HiddenSeparator),
             b'/' => match &bytes[at + 1..] {
                 [b'/', ..] => return Err(PathFault::EmptySegment),
                 [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..] => {
@@ -140,6 +140,9 @@ mod tests {
             ("/a%2fb", Err(PathFault::HiddenSeparator)),
             ("/a%5Cb", Err(PathFault::HiddenSeparator)),
             ("/a\\b", Err(PathFault::HiddenSeparator)),
+            ("/a b", Err(PathFault::HiddenSeparator)),
+            ("/a?b", Err(PathFault::HiddenSeparator)),
+            ("/a#b", Err(PathFault::HiddenSeparator)),
             ("/a%00", Err(PathFault::HiddenSeparator)),
             ("/a%0d%0ab", Err(PathFault::HiddenSeparator)),
             ("/a%7f", Err(PathFault::HiddenSeparator)),
