@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use portreeve_config::ControlPlaneLimits;
 use portreeve_tls::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,7 +30,7 @@ use tower::ServiceExt;
 use crate::access::{Clients, Visit};
 use crate::tls;
 
-use pace::{Answer, Paced, Stage};
+use pace::{Answer, Paced, Patience, Stage};
 
 /// Connections that were accepted and are not served yet.
 const ARRIVED: usize = 1_024;
@@ -217,12 +217,11 @@ impl Served {
     async fn by(self, stream: Box<dyn Socket>) {
         let Self { door, visit, mut stopping } = self;
         let (visit, stage) = (Arc::new(visit), Arc::new(Stage::default()));
-        let stream = Paced::new(stream, stage.clone(), door.limits.header_timeout.get());
-        let idle_timeout = door.limits.idle_timeout.get();
+        let limits = &door.limits;
+        let patience = Patience { head: limits.header_timeout.get(), idle: limits.idle_timeout.get() };
+        let stream = Paced::new(stream, stage.clone(), patience);
         let service = service_fn(move |request| door.clone().answer(request, visit.clone(), stage.clone()));
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(idle_timeout)
             .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
