@@ -37,12 +37,13 @@ pub(crate) struct Ground<'a> {
 }
 
 impl Draft {
-    pub(crate) fn of(model: &Model) -> Self {
+    /// A draft of about `commands` commands.
+    pub(crate) fn of(model: &Model, commands: usize) -> Self {
         Self {
             revision: model.revision,
             catalog: model.catalog.clone(),
-            instances: InstanceChanges::new(),
-            holders: HashMap::new(),
+            instances: InstanceChanges::with_capacity(commands),
+            holders: HashMap::with_capacity(commands),
         }
     }
 

@@ -207,7 +207,7 @@ impl Shared {
 
     fn follow(&self, commits: &[Commit]) {
         let mut model = self.model.write().unwrap_or_else(PoisonError::into_inner);
-        let mut draft = Draft::of(&model);
+        let mut draft = Draft::of(&model, commits.len());
         for commit in commits {
             draft.revision = commit.revision.saturating_sub(1);
             draft.put(&commit.records);

@@ -15,7 +15,7 @@ pub(super) fn fill(model: &mut Model, store: &mut impl Store, seed: SeedConfig) 
     if records.is_empty() {
         return Ok(());
     }
-    let mut draft = Draft::of(model);
+    let mut draft = Draft::of(model, 1);
     let author = Author::new("seed", "the database was empty");
     let (records, _) = draft.keep(records, &author);
     draft.put(&records);

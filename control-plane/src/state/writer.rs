@@ -16,8 +16,6 @@ use crate::history::Author;
 use crate::registry::{Holder, InstanceKey};
 use crate::store::{Commit, Record, Store, StoreError};
 
-/// Commands that share one transaction at most; keeps the wait of the first one short.
-const GROUP: usize = 256;
 /// How often a group is tried again because another replica was faster.
 const ATTEMPTS: usize = 50;
 
@@ -45,23 +43,24 @@ pub(super) type Outcome = Result<Written, Refusal>;
 /// Starts the writer on a thread of its own: it waits for the disk, which a runtime's thread must not. It
 /// ends when told, or when nobody is left to ask.
 pub(super) fn start(work: mpsc::Receiver<Work>, store: Box<dyn Store>, shared: Arc<Shared>) {
+    let most = store.most_together();
     let writer = Writer { store, shared };
     let name = "portreeve-writer".to_owned();
-    if let Err(fault) = thread::Builder::new().name(name).spawn(move || writer.run(work)) {
+    if let Err(fault) = thread::Builder::new().name(name).spawn(move || writer.run(work, most)) {
         // The channel closed with the thread, so every write is refused; reads still work.
         tracing::error!(%fault, "the writer's thread could not be started");
     }
 }
 
-/// Waits for something to do, and takes what else has come; false when nobody is left to ask. Where there are fewer
-/// cores than threads the writer is woken by the first write, before others that have arrived could be read: they share
-/// its transaction only if they are given the time to.
-fn gather(work: &mut mpsc::Receiver<Work>, waiting: &mut Vec<Work>) -> bool {
-    if work.blocking_recv_many(waiting, GROUP) == 0 {
+/// Waits for something to do, and takes what else has come, `most` at most; false when nobody is left to ask. Where there
+/// are fewer cores than threads the writer is woken by the first write, before others that have arrived could be read: they
+/// share its transaction only if they are given the time to.
+fn gather(work: &mut mpsc::Receiver<Work>, waiting: &mut Vec<Work>, most: usize) -> bool {
+    if work.blocking_recv_many(waiting, most) == 0 {
         return false;
     }
     thread::yield_now();
-    while waiting.len() < GROUP
+    while waiting.len() < most
         && let Ok(more) = work.try_recv()
     {
         waiting.push(more);
@@ -92,9 +91,9 @@ enum LeaseStep {
 }
 
 impl Writer {
-    fn run(mut self, mut work: mpsc::Receiver<Work>) {
-        let mut waiting = Vec::with_capacity(GROUP);
-        while gather(&mut work, &mut waiting) {
+    fn run(mut self, mut work: mpsc::Receiver<Work>, most: usize) {
+        let mut waiting = Vec::new();
+        while gather(&mut work, &mut waiting, most) {
             let mut end = None;
             let mut group = Vec::with_capacity(waiting.len());
             for work in waiting.drain(..) {
@@ -178,7 +177,7 @@ impl Writer {
             is_over: &|key| self.shared.is_over(key, now),
             now: model::now(),
         };
-        let mut draft = Draft::of(&model);
+        let mut draft = Draft::of(&model, group.len());
         let mut result = Group::default();
         for Request { command, author, dry_run, .. } in group {
             if *dry_run {

@@ -25,6 +25,8 @@ use crate::registry::Registered;
 const FORMAT: u64 = 1;
 /// The file's name inside the data folder.
 const FILE: &str = "control-plane.redb";
+/// Writes of one transaction at most. Each begins with pages to copy and ends with a wait for the disk.
+const TOGETHER: usize = 1_024;
 /// The database is small and read once, so a small cache does.
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -99,10 +101,7 @@ impl EmbeddedStore {
         let Some(database) = &self.database else { return Ok(()) };
         let transaction = database.begin_write()?;
         {
-            let mut tables = Tables::open(&transaction)?;
-            for commit in commits {
-                tables.put(commit)?;
-            }
+            Tables::open(&transaction)?.put_all(commits)?;
         }
         Ok(transaction.commit()?)
     }
@@ -128,6 +127,10 @@ impl Store for EmbeddedStore {
             self.database = None;
         }
         written
+    }
+
+    fn most_together(&self) -> usize {
+        TOGETHER
     }
 }
 

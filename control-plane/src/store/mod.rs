@@ -36,6 +36,12 @@ pub(crate) trait Store: Send {
     /// [`StoreError::Behind`] where somebody else has committed and [`Store::news`] has not given it yet.
     fn commit(&mut self, commits: &[Commit]) -> Result<(), StoreError>;
 
+    /// So many writes are worth one [`Store::commit`]: what they share of its cost outweighs that the first of them waits
+    /// for the last.
+    fn most_together(&self) -> usize {
+        256
+    }
+
     /// What others have done since this was asked last. Nothing, where the place is this process's alone.
     fn news(&mut self) -> Result<News, StoreError> {
         Ok(News::default())
