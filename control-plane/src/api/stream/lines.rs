@@ -1,5 +1,6 @@
 //! What a node sends as lines, each within its bound, and what a line says.
 
+use memchr::memchr;
 use portreeve_config::wire::NodeMessage;
 
 /// The longest line.
@@ -59,7 +60,7 @@ fn split(
     mut each: impl FnMut(&[u8]) -> bool,
 ) -> Result<(usize, usize), TooLong> {
     let (mut used, mut from) = (0, searched);
-    while let Some(length) = bytes[from..].iter().position(|byte| *byte == b'\n') {
+    while let Some(length) = memchr(b'\n', &bytes[from..]) {
         let line = bytes[used..from + length].trim_ascii();
         if line.len() > MAX_LINE {
             return Err(TooLong);
