@@ -181,7 +181,10 @@ impl Registered {
 /// The service that an application's instances belong to: its name in lower case, with `-` for `_` and `.`. `None`
 /// where that is no name of a service.
 pub(crate) fn service_of(application: &str) -> Option<String> {
-    let service = application.to_ascii_lowercase().replace(['_', '.'], "-");
+    let mut service = application.to_ascii_lowercase();
+    if service.contains(['_', '.']) {
+        service = service.replace(['_', '.'], "-");
+    }
     check::service_name(&service).is_none().then_some(service)
 }
 

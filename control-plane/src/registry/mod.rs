@@ -11,8 +11,10 @@ mod recent;
 mod succession;
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use hashbrown::HashTable;
 use portreeve_config::wire::Revision;
 
 pub(crate) use eureka::{Application, Details, EurekaStatus, Pattern, ip_address, service_of};
@@ -25,12 +27,22 @@ pub(crate) use succession::Amendment;
 /// Every registered instance.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    /// Each service's instances, in order of their names.
-    services: BTreeMap<Arc<str>, Vec<Arc<Registered>>>,
+    services: BTreeMap<Arc<str>, Service>,
+    hasher: RandomState,
     count: usize,
     recent: Recent,
     /// When an instance changed last.
     revision: Revision,
+}
+
+/// The instances of one service.
+#[derive(Debug, Default)]
+struct Service {
+    /// In order of their names.
+    in_order: Vec<Arc<Registered>>,
+    /// The same by name: each step of a search in order would be at another place in memory, and there is one for each
+    /// sign of life of a Eureka client.
+    by_id: HashTable<Arc<Registered>>,
 }
 
 impl Registry {
@@ -54,14 +66,12 @@ impl Registry {
 
     /// As [`Registry::get`], for whoever has the two names only.
     pub(crate) fn find(&self, service: &str, id: &str) -> Option<&Arc<Registered>> {
-        let instances = self.services.get(service)?;
-        let at = instances.binary_search_by(|instance| (*instance.id).cmp(id)).ok()?;
-        instances.get(at)
+        self.services.get(service)?.find(self.hasher.hash_one(id), id)
     }
 
     /// All instances in order of service and name.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Registered>> {
-        self.services.values().flatten()
+        self.services.values().flat_map(|service| &service.in_order)
     }
 
     /// The instances of one service, without a look at any other.
@@ -69,13 +79,13 @@ impl Registry {
         &'a self,
         service: &str,
     ) -> impl Iterator<Item = &'a Arc<Registered>> + use<'a> {
-        self.services.get(service).into_iter().flatten()
+        self.services.get(service).into_iter().flat_map(|service| &service.in_order)
     }
 
     /// The first instance of this name, whatever its service.
     pub(crate) fn anywhere(&self, id: &str) -> Option<&Arc<Registered>> {
-        let find = |instances: &Vec<Arc<Registered>>| instances.binary_search_by(|other| (*other.id).cmp(id));
-        self.services.values().find_map(|instances| instances.get(find(instances).ok()?))
+        let hash = self.hasher.hash_one(id);
+        self.services.values().find_map(|service| service.find(hash, id))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -113,38 +123,65 @@ impl Registry {
     /// Lets a new instance use what an instance of its service holds already: most of what two instances of one
     /// service say of themselves is the same.
     pub(crate) fn share(&self, instance: &mut Registered) {
-        let Some((service, siblings)) = self.services.get_key_value(&instance.service) else { return };
-        instance.service = service.clone();
-        let near = match siblings.binary_search_by(|sibling| sibling.id.cmp(&instance.id)) {
-            Ok(at) | Err(at) => at,
-        };
+        let Some((name, service)) = self.services.get_key_value(&instance.service) else { return };
+        instance.service = name.clone();
+        let (Ok(near) | Err(near)) = service.place(&instance.id);
+        let siblings = &service.in_order;
         for sibling in [near, near.wrapping_sub(1)].into_iter().filter_map(|at| siblings.get(at)) {
             instance.share(sibling);
         }
     }
 
     fn put(&mut self, instance: Arc<Registered>) {
-        let instances = match self.services.get_mut(&instance.service) {
-            Some(instances) => instances,
+        let service = match self.services.get_mut(&instance.service) {
+            Some(service) => service,
             None => self.services.entry(instance.service.clone()).or_default(),
         };
-        match instances.binary_search_by(|other| other.id.cmp(&instance.id)) {
-            Ok(at) => instances[at] = instance,
-            Err(at) => {
-                instances.insert(at, instance);
-                self.count += 1;
-            }
-        }
+        self.count += usize::from(service.put(instance, &self.hasher));
     }
 
     fn take(&mut self, key: &InstanceKey) -> Option<Arc<Registered>> {
-        let instances = self.services.get_mut(&key.service)?;
-        let at = instances.binary_search_by(|instance| instance.id.cmp(&key.id)).ok()?;
-        let taken = instances.remove(at);
-        if instances.is_empty() {
+        let service = self.services.get_mut(&key.service)?;
+        let taken = service.take(&key.id, &self.hasher)?;
+        if service.in_order.is_empty() {
             self.services.remove(&key.service);
         }
         self.count -= 1;
+        Some(taken)
+    }
+}
+
+impl Service {
+    fn find(&self, hash: u64, id: &str) -> Option<&Arc<Registered>> {
+        self.by_id.find(hash, |other| &*other.id == id)
+    }
+
+    /// Where `id` stands in order, or would.
+    fn place(&self, id: &str) -> Result<usize, usize> {
+        self.in_order.binary_search_by(|other| (*other.id).cmp(id))
+    }
+
+    /// Whether it is one more.
+    fn put(&mut self, instance: Arc<Registered>, hasher: &RandomState) -> bool {
+        let hash = hasher.hash_one(&*instance.id);
+        if let Some(former) = self.by_id.find_mut(hash, |other| other.id == instance.id) {
+            former.clone_from(&instance);
+            if let Ok(at) = self.place(&instance.id) {
+                self.in_order[at] = instance;
+            }
+            return false;
+        }
+        self.by_id.insert_unique(hash, instance.clone(), |other| hasher.hash_one(&*other.id));
+        let (Ok(at) | Err(at)) = self.place(&instance.id);
+        self.in_order.insert(at, instance);
+        true
+    }
+
+    fn take(&mut self, id: &str, hasher: &RandomState) -> Option<Arc<Registered>> {
+        let (taken, _) = self.by_id.find_entry(hasher.hash_one(id), |other| &*other.id == id).ok()?.remove();
+        if let Ok(at) = self.place(id) {
+            self.in_order.remove(at);
+        }
         Some(taken)
     }
 }
