@@ -200,7 +200,7 @@ impl Doors {
             let app = api::config_server::router(configuration.clone(), serving, server, address);
             served.spawn(server::serve(
                 listener,
-                Door::new(app, limits, api::too_fast_plain),
+                Door::new(Arc::new(app), limits, api::too_fast_plain),
                 stopping.clone(),
             ));
             followers.spawn(configuration.follow());
@@ -218,7 +218,7 @@ impl Doors {
         }
         let (listener, address) = self.own;
         let app = api::router(state.clone(), access.clone(), config, address, stopping.clone());
-        served.spawn(server::serve(listener, Door::new(app, limits, api::too_fast), stopping));
+        served.spawn(server::serve(listener, Door::new(Arc::new(app), limits, api::too_fast), stopping));
         Ok(served)
     }
 }

@@ -50,25 +50,37 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 
+/// Who answers requests.
+pub(crate) trait Serve: Send + Sync + 'static {
+    fn serve(&self, request: Request<Incoming>, visit: &Arc<Visit>) -> impl Future<Output = Response> + Send;
+}
+
+impl Serve for Router {
+    async fn serve(&self, mut request: Request<Incoming>, visit: &Arc<Visit>) -> Response {
+        request.extensions_mut().insert(visit.clone());
+        let Ok(response) = self.clone().oneshot(request).await;
+        response
+    }
+}
+
 /// What is served to whom.
-#[derive(Clone)]
-pub(crate) struct Door {
-    app: Router,
+pub(crate) struct Door<S> {
+    server: Arc<S>,
     limits: ControlPlaneLimits,
     clients: Arc<Clients>,
     /// What a client is told that asks too often.
     too_fast: fn() -> Response,
 }
 
-impl Door {
-    pub(crate) fn new(app: Router, limits: &ControlPlaneLimits, too_fast: fn() -> Response) -> Self {
-        Self { app, limits: limits.clone(), clients: Clients::new(limits), too_fast }
+impl<S: Serve> Door<S> {
+    pub(crate) fn new(server: Arc<S>, limits: &ControlPlaneLimits, too_fast: fn() -> Response) -> Arc<Self> {
+        Arc::new(Self { server, limits: limits.clone(), clients: Clients::new(limits), too_fast })
     }
 
     /// One request of a client.
     async fn answer(
-        self,
-        mut request: Request<Incoming>,
+        self: Arc<Self>,
+        request: Request<Incoming>,
         visit: Arc<Visit>,
         stage: Arc<Stage>,
     ) -> Result<http::Response<Answer>, Infallible> {
@@ -78,9 +90,7 @@ impl Door {
         } else if head_bytes(&request) > HEAD_BYTES {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response()
         } else {
-            request.extensions_mut().insert(visit);
-            let Ok(response) = self.app.oneshot(request).await;
-            response
+            self.server.serve(request, &visit).await
         };
         Ok(response.map(|body| stage.answer(body)))
     }
@@ -94,9 +104,9 @@ fn head_bytes<T>(request: &Request<T>) -> usize {
 }
 
 /// Serves until `stopping` says so (or its sender is gone), then drains. Plain text is spoken without an acceptor.
-pub(crate) async fn serve(
+pub(crate) async fn serve<S: Serve>(
     (listener, acceptor): (TcpListener, Option<Acceptor>),
-    door: Door,
+    door: Arc<Door<S>>,
     stopping: watch::Receiver<bool>,
 ) {
     let (accepted, mut arrivals) = mpsc::channel(ARRIVED);
@@ -207,13 +217,13 @@ fn prepare(stream: &TcpStream) {
 }
 
 /// What a connection is given.
-struct Served {
-    door: Door,
+struct Served<S> {
+    door: Arc<Door<S>>,
     visit: Visit,
     stopping: watch::Receiver<bool>,
 }
 
-impl Served {
+impl<S: Serve> Served<S> {
     async fn by(self, stream: Box<dyn Socket>) {
         let Self { door, visit, mut stopping } = self;
         let (visit, stage) = (Arc::new(visit), Arc::new(Stage::default()));

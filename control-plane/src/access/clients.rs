@@ -129,7 +129,7 @@ impl Clients {
 impl Client {
     /// Whether another request is within the rate.
     pub(crate) fn ask(&self) -> bool {
-        self.requests.take(&self.next_request, self.now())
+        self.requests.every == 0 || self.requests.take(&self.next_request, self.now())
     }
 
     /// Notes wrong credentials.

@@ -61,7 +61,7 @@ pub(super) async fn enter(State(entrance): State<Arc<Entrance>>, request: Reques
     if let Some(entry) = entry {
         entrance.note(entry, known.rule.as_ref(), &response);
     }
-    strangers::slow_down(response, visit).await
+    strangers::slow_down(response, visit.as_ref()).await
 }
 
 impl Entrance {

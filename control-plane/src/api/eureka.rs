@@ -15,121 +15,173 @@ mod view;
 mod writing;
 mod xml_body;
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
-use axum::Router;
-use axum::body::Body;
-use axum::error_handling::HandleErrorLayer;
-use axum::extract::{Request, State};
-use axum::middleware;
-use axum::response::Response;
+use axum::body::{Body, HttpBody as _};
+use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
-use http::{Method, header};
+use http::{HeaderValue, Method, Request, header};
+use hyper::body::Incoming;
 use portreeve_config::EurekaConfig;
-use tower::ServiceBuilder;
-use tower::limit::GlobalConcurrencyLimitLayer;
-use tower::load_shed::LoadShedLayer;
-use tower::timeout::TimeoutLayer;
+use tokio::sync::Semaphore;
 
 use super::basic::Users;
 use super::guard::{self, Guard};
-use super::{REQUEST_TIMEOUT, Serving, overloaded, refusals, strangers};
+use super::{REQUEST_TIMEOUT, Serving, refusals, strangers, too_late, too_many};
 use crate::access::{Caller, Visit};
 use crate::audit::{Audit, Entry};
 use crate::registry::service_of;
+use crate::server::Serve;
 use crate::state::{State as ControlState, excerpt};
 
 use answer::Fault;
 use documents::Documents;
 use path::Target;
 
-/// What the handlers work with.
+/// What stands in for a Eureka server. Not a router with layers: a sign of life is an empty answer to an empty request, and
+/// a box for each layer, both ways, would cost as much as everything else that is done for it.
 #[derive(Debug)]
-struct Eureka {
+pub(crate) struct Eureka {
     state: ControlState,
     users: Users,
     audit: Audit,
     documents: Documents,
+    guard: Guard,
+    /// Requests at one time.
+    places: Semaphore,
+}
+
+/// A request without its body, and whose it is.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    head: &'a Parts,
+    visit: &'a Visit,
+    caller: &'a Caller,
 }
 
 /// Everything that a Eureka client asks for.
-pub(crate) fn router(
+pub(crate) fn server(
     state: ControlState,
     Serving { users, audit, limits }: Serving<'_>,
     config: &EurekaConfig,
     address: SocketAddr,
-) -> Router {
+) -> Arc<Eureka> {
     if users.is_empty() && !address.ip().is_loopback() {
         tracing::warn!(%address, "anybody who reaches this address can register services; give `eureka.users`");
     }
-    let eureka = Arc::new(Eureka { state, users, audit, documents: Documents::default() });
-    let requests = limits.requests;
-    let limits = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(async |fault| overloaded(fault).await.plain()))
-        .layer(LoadShedLayer::new())
-        .layer(GlobalConcurrencyLimitLayer::new(requests))
-        .layer(TimeoutLayer::new(REQUEST_TIMEOUT));
-    let guard = Guard::of_any_name(&config.listen, address);
-    Router::new()
-        .fallback(serve)
-        .layer(limits)
-        .layer(middleware::from_fn_with_state(guard, guard::check_and_tell))
-        .with_state(eureka)
+    Arc::new(Eureka {
+        state,
+        users,
+        audit,
+        documents: Documents::default(),
+        guard: Guard::of_any_name(&config.listen, address),
+        places: Semaphore::new(limits.requests),
+    })
 }
 
-async fn serve(State(eureka): State<Arc<Eureka>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    let visit = head.extensions.get::<Arc<Visit>>();
-    let target = Target::of(head.uri.path());
-    let mut entry = eureka.entry(target.as_ref(), &head);
-    let response = match eureka.users.check(&head.headers).await {
-        Err(stranger) => {
-            let response = stranger.answer(visit);
-            if !strangers::is_spent(&response) {
-                refusals::tell((&head.method, &head.uri), response.status(), strangers::WRONG);
-            }
-            response
+impl Serve for Eureka {
+    async fn serve(&self, request: Request<Incoming>, visit: &Arc<Visit>) -> Response {
+        let (head, body) = request.into_parts();
+        if let Some(problem) = guard::refuse(&self.guard, &head.uri, &head.method, &head.headers) {
+            let why = problem.reason();
+            let response = problem.into_response();
+            refusals::tell((&head.method, &head.uri), response.status(), &why);
+            return response;
         }
-        Ok(caller) => {
-            if let Some(entry) = &mut entry {
-                entry.who = caller.who();
-            }
-            let outcome = match target {
-                Some(target) => eureka.answer(target, (&head, &caller), body).await,
-                None => Err(Fault::Unknown),
-            };
-            outcome.unwrap_or_else(|fault| fault.told(&head.method, &head.uri))
-        }
-    };
-    if let Some(entry) = entry.filter(|_| !strangers::is_spent(&response)) {
-        eureka.audit.note(entry.done(response.status().as_u16(), None));
+        let response = self.within_limits(&head, visit, body).await;
+        let response = strangers::slow_down(response, Some(visit)).await;
+        if head.method == Method::HEAD { without_body(response) } else { response }
     }
-    response
+}
+
+/// What is answered to `HEAD`.
+fn without_body(response: Response) -> Response {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
+    Response::from_parts(head, Body::empty())
 }
 
 impl Eureka {
-    async fn answer(
-        &self,
-        target: Target<'_>,
-        (head, caller): (&Parts, &Caller),
-        body: Body,
-    ) -> Result<Response, Fault> {
+    async fn within_limits(&self, head: &Parts, visit: &Arc<Visit>, body: Incoming) -> Response {
+        let Ok(_place) = self.places.try_acquire() else { return too_many().plain().into_response() };
+        let mut taken = pin!(self.let_in(head, visit, body));
+        // What is done at once needs no clock.
+        if let Poll::Ready(response) = poll_fn(|context| Poll::Ready(taken.as_mut().poll(context))).await {
+            return response;
+        }
+        match tokio::time::timeout(REQUEST_TIMEOUT, taken).await {
+            Ok(response) => response,
+            Err(_) => too_late().plain().into_response(),
+        }
+    }
+
+    async fn let_in(&self, head: &Parts, visit: &Arc<Visit>, body: Incoming) -> Response {
+        let target = Target::of(head.uri.path());
+        let mut entry = self.entry(target.as_ref(), head, visit);
+        let response = match self.users.check(&head.headers).await {
+            Err(stranger) => {
+                let response = stranger.answer(Some(visit));
+                if !strangers::is_spent(&response) {
+                    refusals::tell((&head.method, &head.uri), response.status(), strangers::WRONG);
+                }
+                response
+            }
+            Ok(caller) => {
+                if let Some(entry) = &mut entry {
+                    entry.who = caller.who();
+                }
+                let outcome = match target {
+                    Some(target) => self.answer(target, Asked { head, visit, caller: &caller }, body).await,
+                    None => Err(Fault::Unknown),
+                };
+                outcome.unwrap_or_else(|fault| fault.told(&head.method, &head.uri))
+            }
+        };
+        if let Some(entry) = entry.filter(|_| !strangers::is_spent(&response)) {
+            self.audit.note(entry.done(response.status().as_u16(), None));
+        }
+        response
+    }
+
+    async fn answer(&self, target: Target<'_>, asked: Asked<'_>, body: Incoming) -> Result<Response, Fault> {
+        let Asked { head, caller, .. } = asked;
         if let Some(application) = target.written(&head.method) {
             refuse_others(caller, application)?;
         }
+        match target {
+            Target::Instance(application, id) if head.method == Method::PUT => {
+                self.renew(&application, &id, head)
+            }
+            // In a box, for a sign of life needs none of what these hold while they wait.
+            target => Box::pin(self.answer_rare(target, asked, body)).await,
+        }
+    }
+
+    /// Everything but signs of life.
+    async fn answer_rare(
+        &self,
+        target: Target<'_>,
+        asked: Asked<'_>,
+        body: Incoming,
+    ) -> Result<Response, Fault> {
+        let head = asked.head;
         let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
         match (method.as_str(), target) {
-            ("PUT", Target::Instance(application, id)) => self.renew(&application, &id, head),
             ("GET", target) if target.methods().contains("GET") => self.read(target, &head.headers).await,
             ("POST", Target::Application(application)) => {
-                self.register(&application, (head, caller), body).await
+                self.register(&application, asked, Body::new(body)).await
             }
             ("DELETE", Target::Instance(application, id)) => self.cancel(&application, &id).await,
             ("PUT", Target::Status(application, id)) => self.set_status(&application, &id, head).await,
             ("DELETE", Target::Status(application, id)) => self.clear_status(&application, &id, head).await,
             ("PUT", Target::Metadata(application, id)) => self.add_metadata(&application, &id, head).await,
-            ("POST", Target::Batch) => self.take_batch((head, caller), body).await,
+            ("POST", Target::Batch) => self.take_batch(asked, Body::new(body)).await,
             ("PUT", Target::ScalingGroup) => {
                 Err(Fault::Refused("scaling groups are known in Amazon's cloud only".to_owned()))
             }
@@ -138,7 +190,7 @@ impl Eureka {
     }
 
     /// What is noted of an attempt to write; of a heartbeat nothing, and a batch notes each of its items.
-    fn entry(&self, target: Option<&Target<'_>>, head: &Parts) -> Option<Entry> {
+    fn entry(&self, target: Option<&Target<'_>>, head: &Parts, visit: &Visit) -> Option<Entry> {
         let operation = match (head.method.as_str(), target?) {
             ("PUT", Target::Instance(..)) | ("GET" | "HEAD", _) => return None,
             ("POST", Target::Application(_)) => "register",
@@ -152,8 +204,7 @@ impl Eureka {
         if !self.audit.is_on() {
             return None;
         }
-        let peer = head.extensions.get::<Arc<Visit>>().map(|visit| visit.peer);
-        let mut entry = Entry::new("eureka", head.method.as_str(), head.uri.path(), peer);
+        let mut entry = Entry::new("eureka", head.method.as_str(), head.uri.path(), Some(visit.peer));
         entry.operation = operation.into();
         Some(entry)
     }

@@ -11,7 +11,6 @@ use http::uri::Authority;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 
 use super::problem::Problem;
-use super::refusals;
 use super::strangers;
 use crate::access::Visit;
 
@@ -55,15 +54,17 @@ impl Guard {
 
     fn knows(&self, host: &str) -> bool {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
-        bare.parse::<IpAddr>().is_ok()
-            || host == "localhost"
+        let host = host.trim_end_matches('.');
+        host.eq_ignore_ascii_case("localhost")
+            || bare.parse::<IpAddr>().is_ok()
             || host.eq_ignore_ascii_case(&self.listen_host)
-            || self.beyond_loopback
-                && (self.any_name
-                    || !host.contains('.')
-                    || PRIVATE_SUFFIXES.iter().any(|suffix| host.ends_with(suffix)))
+            || self.beyond_loopback && (self.any_name || !host.contains('.') || is_private(host))
     }
+}
+
+fn is_private(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    PRIVATE_SUFFIXES.iter().any(|suffix| host.ends_with(suffix))
 }
 
 /// Lets a request through, or says why not.
@@ -72,19 +73,7 @@ pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Ne
         return problem.into_response();
     }
     let visit = request.extensions().get::<Arc<Visit>>().cloned();
-    strangers::slow_down(next.run(request).await, visit).await
-}
-
-/// As [`check`], where nobody else tells the log.
-pub(super) async fn check_and_tell(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    if let Some(problem) = refuse(&guard, request.uri(), request.method(), request.headers()) {
-        let why = problem.reason();
-        let response = problem.into_response();
-        refusals::tell((request.method(), request.uri()), response.status(), &why);
-        return response;
-    }
-    let visit = request.extensions().get::<Arc<Visit>>().cloned();
-    strangers::slow_down(next.run(request).await, visit).await
+    strangers::slow_down(next.run(request).await, visit.as_ref()).await
 }
 
 /// Why a request may be one that somebody else sent a browser for.

@@ -60,7 +60,7 @@ pub(crate) mod fuzzing {
 }
 
 pub(crate) use basic::Users;
-pub(crate) use eureka::router as eureka;
+pub(crate) use eureka::server as eureka;
 
 /// Messages of spans at one time; each may take 10 MiB twice.
 const MESSAGES: usize = 16;
@@ -179,9 +179,14 @@ pub(crate) fn too_fast_plain() -> Response {
 }
 
 async fn overloaded(fault: BoxError) -> Problem {
-    if fault.is::<Overloaded>() {
-        return Problem::unavailable("too many requests at one time; try again").retry_after(1);
-    }
+    if fault.is::<Overloaded>() { too_many() } else { too_late() }
+}
+
+fn too_many() -> Problem {
+    Problem::unavailable("too many requests at one time; try again").retry_after(1)
+}
+
+fn too_late() -> Problem {
     Problem::unavailable("the request took too long; a write may still be carried out").retry_after(1)
 }
 

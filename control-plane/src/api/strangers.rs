@@ -79,7 +79,7 @@ pub(super) fn ask(mut response: Response, visit: Option<&Arc<Visit>>) -> Respons
 }
 
 /// Holds an answer back for as long as [`refuse`] said. Outermost, where it takes up nobody's turn.
-pub(super) async fn slow_down(response: Response, visit: Option<Arc<Visit>>) -> Response {
+pub(super) async fn slow_down(response: Response, visit: Option<&Arc<Visit>>) -> Response {
     if let (Some(Answered(Patience::Worn(time))), Some(visit)) = (response.extensions().get(), visit) {
         let time: Duration = *time;
         visit.client.clone().wait(time).await;

@@ -59,6 +59,36 @@ async fn requests_beyond_the_rate_are_told_to_come_later() {
 }
 
 #[tokio::test]
+async fn requests_at_one_time_are_bounded() {
+    let limits = ControlPlaneLimits { requests: 1, ..Default::default() };
+    let (_folder, _plane, [own, eureka, _]) = with(limits).await;
+    for (address, writes, reads) in [
+        (own, "PUT /v1/config/orders/default", "/v1/nodes"),
+        (eureka, "POST /eureka/apps/ORDERS", "/eureka/apps"),
+    ] {
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        let head = format!("{writes} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n");
+        slow.write_all(format!("{head}content-length: 9\r\n\r\n").as_bytes()).await.unwrap();
+        until_status(address, reads, 503).await;
+        drop(slow);
+        until_status(address, reads, 200).await;
+    }
+}
+
+async fn until_status(address: SocketAddr, path: &str, status: u16) {
+    let began = Instant::now();
+    loop {
+        let request = http::Request::get(path).header("host", address.to_string());
+        let answer = send_to(address, request.body(Bytes::new()).unwrap()).await.unwrap();
+        if answer.status == status {
+            return;
+        }
+        assert!(began.elapsed() < LIMIT, "{path} is answered with {}", answer.status);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn an_address_has_so_many_connections() {
     let limits = ControlPlaneLimits { connections_per_client: 3, ..Default::default() };
     let (_folder, _plane, addresses) = with(limits).await;

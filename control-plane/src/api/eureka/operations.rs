@@ -12,7 +12,7 @@ use super::super::instances::tell_of_another_host;
 use super::answer::{Fault, Form};
 use super::registration::{self, is_sound_pair};
 use super::request::{dirty, document, parameter, parameters};
-use super::{Eureka, is_replicated, refuse_others};
+use super::{Asked, Eureka, is_replicated, refuse_others};
 use crate::access::Caller;
 use crate::registry::{Amendment, EurekaStatus, InstanceKey, Registered, service_of};
 use crate::state::Command;
@@ -34,7 +34,7 @@ impl Eureka {
     pub(super) async fn register(
         &self,
         application: &str,
-        (head, caller): (&Parts, &Caller),
+        Asked { head, caller, .. }: Asked<'_>,
         body: Body,
     ) -> Result<Response, Fault> {
         let document = document(&head.headers, body, LARGEST).await?;

@@ -36,7 +36,7 @@ impl<'a> Target<'a> {
             if names.len() > 4 {
                 return None;
             }
-            names.push(percent_decode_str(segment).decode_utf8().ok()?);
+            names.push(decoded(segment)?);
         }
         let is_version =
             |name: &Cow<'_, str>| name.eq_ignore_ascii_case("v2") || name.eq_ignore_ascii_case("v1");
@@ -92,6 +92,14 @@ impl<'a> Target<'a> {
             _ => "GET, HEAD",
         }
     }
+}
+
+/// Most names are written as they are.
+fn decoded(segment: &str) -> Option<Cow<'_, str>> {
+    if segment.as_bytes().contains(&b'%') {
+        return percent_decode_str(segment).decode_utf8().ok();
+    }
+    Some(segment.into())
 }
 
 fn upper(name: Cow<'_, str>) -> Cow<'_, str> {

@@ -1,11 +1,8 @@
 //! `POST /peerreplication/batch/`: what another Eureka server tells of its clients, so that both can stand side by
 //! side while services move from one to the other.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::request::Parts;
 use http::{StatusCode, header};
 use serde_json::{Map, Value, json};
 
@@ -15,8 +12,8 @@ use super::operations::Renewal;
 use super::request::document;
 use super::view::View;
 use super::writing::Extent;
-use super::{Eureka, refuse_others};
-use crate::access::{Caller, Visit};
+use super::{Asked, Eureka, refuse_others};
+use crate::access::Caller;
 use crate::audit::Entry;
 use crate::registry::{Amendment, EurekaStatus};
 use crate::state::{Command, excerpt};
@@ -29,11 +26,8 @@ const LARGEST: usize = 4 * 1024 * 1024;
 type Outcome = (u16, Option<Value>);
 
 impl Eureka {
-    pub(super) async fn take_batch(
-        &self,
-        (head, caller): (&Parts, &Caller),
-        body: Body,
-    ) -> Result<Response, Fault> {
+    pub(super) async fn take_batch(&self, asked: Asked<'_>, body: Body) -> Result<Response, Fault> {
+        let Asked { head, caller, .. } = asked;
         let document = document(&head.headers, body, LARGEST).await?;
         let Some(items) = document.get("replicationList").and_then(Value::as_array) else {
             return Err(Fault::Refused("the body has no `replicationList`".to_owned()));
@@ -44,7 +38,7 @@ impl Eureka {
         let mut outcomes = Vec::with_capacity(items.len());
         for item in items {
             let (status, entity) = self.take(item, caller).await;
-            self.note(item, status, (head, caller));
+            self.note(item, status, asked);
             let mut outcome = Map::from_iter([("statusCode".to_owned(), status.into())]);
             outcome.extend(entity.map(|entity| ("responseEntity".to_owned(), entity)));
             outcomes.push(Value::Object(outcome));
@@ -89,7 +83,7 @@ impl Eureka {
     }
 
     /// Heartbeats are nearly all that comes, and write nothing.
-    fn note(&self, item: &Value, status: u16, (head, caller): (&Parts, &Caller)) {
+    fn note(&self, item: &Value, status: u16, Asked { head, visit, caller }: Asked<'_>) {
         let text = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default();
         let operation = match text("action") {
             "Heartbeat" if status != StatusCode::FORBIDDEN.as_u16() => return,
@@ -102,8 +96,7 @@ impl Eureka {
         if !self.audit.is_on() {
             return;
         }
-        let peer = head.extensions.get::<Arc<Visit>>().map(|visit| visit.peer);
-        let mut entry = Entry::new("eureka", head.method.as_str(), head.uri.path(), peer);
+        let mut entry = Entry::new("eureka", head.method.as_str(), head.uri.path(), Some(visit.peer));
         entry.who = caller.who();
         entry.operation = operation.into();
         entry.instance = Some(format!("{}/{}", excerpt(text("appName")), long_excerpt(text("id"))));
