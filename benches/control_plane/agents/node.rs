@@ -2,8 +2,12 @@
 //! and which revision it is of.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Outcome;
@@ -80,18 +84,21 @@ impl Node {
         Ok(())
     }
 
-    /// Reads what is there, and gives each line that ended to `line` with its revision.
+    /// Reads what is there, and gives each line that ended to `line` with its revision. One call of the system: a second
+    /// one, which finds nothing, would cost a core of ten thousand nodes more than what it measures.
     pub(crate) async fn read(&mut self, mut line: impl FnMut(Said, u64, &str)) -> Outcome<()> {
-        self.stream.readable().await?;
-        BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(buffer) {
-            Ok(0) => Err("the server ended the stream".into()),
-            Ok(count) => {
-                self.taken += count as u64;
-                self.take(&buffer[..count], &mut line)
-            }
-            Err(fault) if fault.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
-            Err(fault) => Err(fault.into()),
+        poll_fn(|context| {
+            BUFFER.with_borrow_mut(|buffer| {
+                let mut read = ReadBuf::new(buffer);
+                ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+                if read.filled().is_empty() {
+                    return Poll::Ready(Err("the server ended the stream".into()));
+                }
+                self.taken += read.filled().len() as u64;
+                Poll::Ready(self.take(read.filled(), &mut line))
+            })
         })
+        .await
     }
 
     fn take(&mut self, mut bytes: &[u8], line: &mut impl FnMut(Said, u64, &str)) -> Outcome<()> {
