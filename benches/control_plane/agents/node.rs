@@ -5,10 +5,12 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::Outcome;
 
@@ -22,13 +24,18 @@ thread_local! {
 
 /// One open stream.
 pub(crate) struct Node {
-    stream: TcpStream,
+    heard: OwnedReadHalf,
+    voice: Voice,
     /// How much of the end of the answer's head was seen.
     head: usize,
     line: Vec<u8>,
     /// Bytes taken in all.
     pub(crate) taken: u64,
 }
+
+/// What a node says, which can be said apart from what it hears.
+#[derive(Clone)]
+pub(crate) struct Voice(Rc<OwnedWriteHalf>);
 
 /// What ends a head.
 const HEAD_END: &[u8] = b"\r\n\r\n";
@@ -49,7 +56,8 @@ impl Node {
     pub(crate) async fn open(address: SocketAddr, hello: &str) -> Outcome<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let node = Self { stream, head: 0, line: Vec::new(), taken: 0 };
+        let (heard, said) = stream.into_split();
+        let node = Self { heard, voice: Voice(Rc::new(said)), head: 0, line: Vec::new(), taken: 0 };
         let fields = "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: portreeve-stream\r\nContent-Type: application/json";
         let length = hello.len();
         let head = format!("POST /v1/stream HTTP/1.1\r\n{fields}\r\nContent-Length: {length}\r\n\r\n");
@@ -65,23 +73,19 @@ impl Node {
         Ok(())
     }
 
+    /// What it says.
+    pub(crate) fn voice(&self) -> Voice {
+        self.voice.clone()
+    }
+
     /// Says a line.
     pub(crate) async fn say(&self, line: &str) -> Outcome<()> {
-        self.write(format!("{line}\n").as_bytes()).await
+        self.voice.say(line).await
     }
 
     /// Writes bytes that are lines already.
-    pub(crate) async fn write(&self, mut bytes: &[u8]) -> Outcome<()> {
-        while !bytes.is_empty() {
-            match self.stream.try_write(bytes) {
-                Ok(written) => bytes = &bytes[written..],
-                Err(fault) if fault.kind() == std::io::ErrorKind::WouldBlock => {
-                    self.stream.writable().await?
-                }
-                Err(fault) => return Err(fault.into()),
-            }
-        }
-        Ok(())
+    pub(crate) async fn write(&self, bytes: &[u8]) -> Outcome<()> {
+        self.voice.write(bytes).await
     }
 
     /// Reads what is there, and gives each line that ended to `line` with its revision. One call of the system: a second
@@ -90,7 +94,7 @@ impl Node {
         poll_fn(|context| {
             BUFFER.with_borrow_mut(|buffer| {
                 let mut read = ReadBuf::new(buffer);
-                ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+                ready!(Pin::new(&mut self.heard).poll_read(context, &mut read))?;
                 if read.filled().is_empty() {
                     return Poll::Ready(Err("the server ended the stream".into()));
                 }
@@ -131,6 +135,24 @@ impl Node {
                 let (said, revision) = understand(&text)?;
                 line(said, revision, &text);
                 self.line.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Voice {
+    /// Says a line.
+    pub(crate) async fn say(&self, line: &str) -> Outcome<()> {
+        self.write(format!("{line}\n").as_bytes()).await
+    }
+
+    async fn write(&self, mut bytes: &[u8]) -> Outcome<()> {
+        while !bytes.is_empty() {
+            match self.0.try_write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(fault) if fault.kind() == std::io::ErrorKind::WouldBlock => self.0.writable().await?,
+                Err(fault) => return Err(fault.into()),
             }
         }
         Ok(())
