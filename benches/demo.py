@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -119,6 +120,8 @@ class Load:
     WORKERS = 4
 
     def __init__(self, client, path, per_second=200):
+        # Whoever measures beside these threads must not wait for them longer than what is measured.
+        sys.setswitchinterval(0.0005)
         self.path, self.pause = path, self.WORKERS / per_second
         self.notes, self.failures, self.stopped = [], [], threading.Event()
         self.threads = [threading.Thread(target=self.run, args=[client.again(), turn]) for turn in range(self.WORKERS)]

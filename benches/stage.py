@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -110,6 +111,25 @@ def end(process, limit=20):
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+class Ending:
+    """Notes when a process ends. A wait with a limit would look for that again and again, 50 ms apart."""
+
+    def __init__(self, process):
+        self.process, self.moment = process, None
+        # One that hangs must not hang the script.
+        self.thread = threading.Thread(target=self.wait, daemon=True)
+        self.thread.start()
+
+    def wait(self):
+        self.process.wait()
+        self.moment = time.monotonic()
+
+    def get(self, limit=20):
+        """The moment, waited for."""
+        self.thread.join(limit)
+        return self.moment or fail(f"the process {self.process.pid} did not end within {limit} s")
 
 
 def until(what, check, limit=30.0, pause=0.002):

@@ -172,7 +172,7 @@ impl Following {
                     }
                     Some(Word::End) | None => break,
                 },
-                () = self.keeper.due() => self.keeper.save(&self.state).await,
+                () = self.keeper.due() => self.keeper.save(&self.state),
                 () = self.file.is_due_again() => if let Err(faults) = self.hand_over() {
                     tracing::error!(%faults, "the service's configuration file is still the old one");
                 },
@@ -182,9 +182,9 @@ impl Following {
                 }
             }
         }
-        if self.keeper.is_pending() {
-            self.keeper.save(&self.state).await;
-        }
+        self.keeper.finish(&self.state).await;
+        // It may remove a folder, which a busy disk takes its time for.
+        let _ = tokio::task::spawn_blocking(move || drop(self.file)).await;
     }
 
     async fn hear(&mut self, event: SessionEvent, session: Option<&Session>) {

@@ -214,10 +214,13 @@ impl Life {
         };
         // Until here the service could still call others, to finish what it had.
         self.sidecar.servers.drain_outbound().await;
-        self.sidecar.follower.end().await;
-        if let Some(spans) = &self.sidecar.spans {
-            spans.flush(LAST_SPANS_WITHIN).await;
-        }
+        let spans = self.sidecar.spans.clone();
+        let flushed = async {
+            if let Some(spans) = &spans {
+                spans.flush(LAST_SPANS_WITHIN).await;
+            }
+        };
+        tokio::join!(self.sidecar.follower.end(), flushed);
         match end {
             End::Asked => code,
             End::Exited(code) => code,

@@ -86,8 +86,13 @@ impl Instances {
     }
 }
 
+/// A request for `target`.
+pub(crate) fn get(target: &str) -> String {
+    request("GET", target, "")
+}
+
 /// A whole request.
-pub(crate) fn request(method: &str, target: &str, body: &str) -> String {
+fn request(method: &str, target: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "{method} {target} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"

@@ -2,9 +2,15 @@
 //! and which revision it is of.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
 
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::Outcome;
 
@@ -18,13 +24,18 @@ thread_local! {
 
 /// One open stream.
 pub(crate) struct Node {
-    stream: TcpStream,
+    heard: OwnedReadHalf,
+    voice: Voice,
     /// How much of the end of the answer's head was seen.
     head: usize,
     line: Vec<u8>,
     /// Bytes taken in all.
     pub(crate) taken: u64,
 }
+
+/// What a node says, which can be said apart from what it hears.
+#[derive(Clone)]
+pub(crate) struct Voice(Rc<OwnedWriteHalf>);
 
 /// What ends a head.
 const HEAD_END: &[u8] = b"\r\n\r\n";
@@ -45,7 +56,8 @@ impl Node {
     pub(crate) async fn open(address: SocketAddr, hello: &str) -> Outcome<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let node = Self { stream, head: 0, line: Vec::new(), taken: 0 };
+        let (heard, said) = stream.into_split();
+        let node = Self { heard, voice: Voice(Rc::new(said)), head: 0, line: Vec::new(), taken: 0 };
         let fields = "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: portreeve-stream\r\nContent-Type: application/json";
         let length = hello.len();
         let head = format!("POST /v1/stream HTTP/1.1\r\n{fields}\r\nContent-Length: {length}\r\n\r\n");
@@ -61,37 +73,36 @@ impl Node {
         Ok(())
     }
 
+    /// What it says.
+    pub(crate) fn voice(&self) -> Voice {
+        self.voice.clone()
+    }
+
     /// Says a line.
     pub(crate) async fn say(&self, line: &str) -> Outcome<()> {
-        self.write(format!("{line}\n").as_bytes()).await
+        self.voice.say(line).await
     }
 
     /// Writes bytes that are lines already.
-    pub(crate) async fn write(&self, mut bytes: &[u8]) -> Outcome<()> {
-        while !bytes.is_empty() {
-            match self.stream.try_write(bytes) {
-                Ok(written) => bytes = &bytes[written..],
-                Err(fault) if fault.kind() == std::io::ErrorKind::WouldBlock => {
-                    self.stream.writable().await?
-                }
-                Err(fault) => return Err(fault.into()),
-            }
-        }
-        Ok(())
+    pub(crate) async fn write(&self, bytes: &[u8]) -> Outcome<()> {
+        self.voice.write(bytes).await
     }
 
-    /// Reads what is there, and gives each line that ended to `line` with its revision.
+    /// Reads what is there, and gives each line that ended to `line` with its revision. One call of the system: a second
+    /// one, which finds nothing, would cost a core of ten thousand nodes more than what it measures.
     pub(crate) async fn read(&mut self, mut line: impl FnMut(Said, u64, &str)) -> Outcome<()> {
-        self.stream.readable().await?;
-        BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(buffer) {
-            Ok(0) => Err("the server ended the stream".into()),
-            Ok(count) => {
-                self.taken += count as u64;
-                self.take(&buffer[..count], &mut line)
-            }
-            Err(fault) if fault.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
-            Err(fault) => Err(fault.into()),
+        poll_fn(|context| {
+            BUFFER.with_borrow_mut(|buffer| {
+                let mut read = ReadBuf::new(buffer);
+                ready!(Pin::new(&mut self.heard).poll_read(context, &mut read))?;
+                if read.filled().is_empty() {
+                    return Poll::Ready(Err("the server ended the stream".into()));
+                }
+                self.taken += read.filled().len() as u64;
+                Poll::Ready(self.take(read.filled(), &mut line))
+            })
         })
+        .await
     }
 
     fn take(&mut self, mut bytes: &[u8], line: &mut impl FnMut(Said, u64, &str)) -> Outcome<()> {
@@ -124,6 +135,24 @@ impl Node {
                 let (said, revision) = understand(&text)?;
                 line(said, revision, &text);
                 self.line.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Voice {
+    /// Says a line.
+    pub(crate) async fn say(&self, line: &str) -> Outcome<()> {
+        self.write(format!("{line}\n").as_bytes()).await
+    }
+
+    async fn write(&self, mut bytes: &[u8]) -> Outcome<()> {
+        while !bytes.is_empty() {
+            match self.0.try_write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(fault) if fault.kind() == std::io::ErrorKind::WouldBlock => self.0.writable().await?,
+                Err(fault) => return Err(fault.into()),
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! Commands come on standard input, one a line, and each is answered with a line.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::BufRead;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -13,13 +13,15 @@ use tokio::task::JoinSet;
 
 use super::Outcome;
 use super::arguments::Arguments;
-use super::instances::Instances;
-use super::node::{Node, Said};
+use super::instances::{Instances, get};
+use super::node::{Node, Said, Voice};
 use super::requests::Connection;
 use super::server::{Server, memory};
 
 /// The pause before a watcher that was not let in tries again.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Acknowledgements that are sent before it is looked again what there is to hear.
+const SAID_AT_ONCE: usize = 4;
 /// Longer than this nothing measured here may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -34,6 +36,9 @@ struct Shared {
     /// Which revision a write makes is not known before it is answered: how many heard of each, and when the last did.
     seen: RefCell<BTreeMap<u64, (u64, Instant)>>,
     progressed: Notify,
+    /// What is to be acknowledged, and by whom.
+    unsaid: RefCell<VecDeque<(Voice, u64)>>,
+    heard: Notify,
     epoch: RefCell<String>,
     snapshots: Cell<u64>,
     taken: Cell<u64>,
@@ -45,6 +50,7 @@ struct Shared {
 pub(crate) async fn measure(arguments: &Arguments) -> Outcome<()> {
     let count: u64 = arguments.get("watchers")?;
     let mut crowd = Crowd::new(arguments.get("address")?, arguments.get("pid")?, count);
+    tokio::task::spawn_local(acknowledge(crowd.shared.clone()));
     println!("{}", crowd.gather(false).await?);
     let mut commands = commands();
     let instances = Instances { services: 1, first: 0, count: 1 };
@@ -86,6 +92,8 @@ impl Crowd {
             last: Cell::new(Instant::now()),
             seen: RefCell::default(),
             progressed: Notify::new(),
+            unsaid: RefCell::default(),
+            heard: Notify::new(),
             epoch: RefCell::default(),
             snapshots: Cell::new(0),
             taken: Cell::new(0),
@@ -99,6 +107,7 @@ impl Crowd {
         self.running.abort_all();
         while self.running.join_next().await.is_some() {}
         let shared = &self.shared;
+        shared.unsaid.borrow_mut().clear();
         for count in [&shared.reached, &shared.snapshots, &shared.taken] {
             count.set(0);
         }
@@ -110,6 +119,7 @@ impl Crowd {
         self.wait(|shared| shared.reached.get()).await?;
         let milliseconds = self.shared.last.get().duration_since(began).as_secs_f64() * 1000.0;
         let ((now, most), spent) = (memory(self.pid)?, server.spent()?);
+        self.confirmed(&mut Connection::open(self.shared.address).await?).await?;
         let shared = &self.shared;
         Ok(format!(
             r#"{{{},"milliseconds":{milliseconds:.1},"snapshots":{},"bytes":{},"memory":{now},"peak":{most}}}"#,
@@ -119,7 +129,7 @@ impl Crowd {
         ))
     }
 
-    /// One registration, and how long until everybody has heard of it.
+    /// One registration, and how long until everybody has heard of it, and has confirmed that.
     async fn change(&mut self, instances: &Instances) -> Outcome<String> {
         let mut connection = Connection::open(self.shared.address).await?;
         self.changes += 1;
@@ -134,10 +144,18 @@ impl Crowd {
         let last = self.shared.seen.borrow().values().map(|(_, last)| *last).max().unwrap_or(began);
         let milliseconds = last.duration_since(began).as_secs_f64() * 1000.0;
         let spent = server.spent()?;
+        self.confirmed(&mut connection).await?;
+        let confirmed = began.elapsed().as_secs_f64() * 1000.0;
         Ok(format!(
-            r#"{{{},"accepted":{accepted:.2},"milliseconds":{milliseconds:.2}}}"#,
+            r#"{{{},"accepted":{accepted:.2},"milliseconds":{milliseconds:.2},"confirmed":{confirmed:.2}}}"#,
             spent.report("change", self.count)
         ))
+    }
+
+    /// Waits until the server knows that all have what they heard of: what follows must not meet what is said of that.
+    async fn confirmed(&self, connection: &mut Connection) -> Outcome<()> {
+        let revision = self.shared.revision.get();
+        connection.ask(&get(&format!("/v1/revisions/{revision}/acknowledged?timeout=30s"))).await
     }
 
     async fn wait(&mut self, count: impl Fn(&Shared) -> u64) -> Outcome<()> {
@@ -180,8 +198,29 @@ async fn watch(shared: Rc<Shared>, number: u64) -> Outcome<()> {
         .await?;
         shared.taken.set(shared.taken.get() + node.taken - before);
         if let Some(revision) = acknowledged.filter(|_| is_current) {
-            node.say(&format!(r#"{{"type":"ack","revision":{revision}}}"#)).await?;
+            shared.unsaid.borrow_mut().push_back((node.voice(), revision));
+            shared.heard.notify_one();
         }
+    }
+}
+
+/// Says what is to be acknowledged, a little at a time: one core plays all nodes, and what the last one hears must not wait
+/// for what the others say. Never ends.
+async fn acknowledge(shared: Rc<Shared>) {
+    loop {
+        let few: Vec<_> = {
+            let mut unsaid = shared.unsaid.borrow_mut();
+            let count = unsaid.len().min(SAID_AT_ONCE);
+            unsaid.drain(..count).collect()
+        };
+        if few.is_empty() {
+            shared.heard.notified().await;
+        }
+        for (voice, revision) in few {
+            // Where a stream has ended, who hears on it says so.
+            let _ = voice.say(&format!(r#"{{"type":"ack","revision":{revision}}}"#)).await;
+        }
+        tokio::task::yield_now().await;
     }
 }
 

@@ -110,12 +110,10 @@ impl Reloader {
                     // Whoever asked may have stopped waiting.
                     let _ = told.send(self.count(outcome));
                 }
-                () = self.keeper.due(), if self.keeper.is_pending() => self.keeper.save(&self.control).await,
+                () = self.keeper.due() => self.keeper.save(&self.control),
             }
         }
-        if self.keeper.is_pending() {
-            self.keeper.save(&self.control).await;
-        }
+        self.keeper.finish(&self.control).await;
     }
 
     async fn hear(&mut self, event: SessionEvent, session: Option<&Session>) {

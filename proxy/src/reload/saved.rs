@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use portreeve_config::wire::Snapshot;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 const FORMAT: u32 = 1;
@@ -117,17 +118,19 @@ impl SavedState {
     }
 }
 
-/// Saves a node's state soon after it has changed, once for a whole burst of changes.
+/// Saves a node's state soon after it has changed, once for a whole burst of changes, and beside whoever follows the
+/// changes: a disk may take seconds for one file, and nothing that comes meanwhile may wait for that.
 pub struct Keeper {
     saved: Option<SavedState>,
     due: Option<Instant>,
+    writing: Option<JoinHandle<Result<(), SaveFault>>>,
     is_failing: bool,
 }
 
 impl Keeper {
     /// Keeps nothing when there is no place for it.
     pub fn new(saved: Option<SavedState>) -> Self {
-        Self { saved, due: None, is_failing: false }
+        Self { saved, due: None, writing: None, is_failing: false }
     }
 
     /// The state of the last run. A damaged one is logged and not used.
@@ -145,29 +148,43 @@ impl Keeper {
         }
     }
 
-    /// Whether a change is not saved yet.
-    pub fn is_pending(&self) -> bool {
-        self.due.is_some()
-    }
-
     /// Waits until it is time to save; for ever while there is nothing to save. Can be dropped at any time.
-    pub async fn due(&self) {
+    pub async fn due(&mut self) {
+        self.written().await;
         match self.due {
             Some(due) => tokio::time::sleep_until(due).await,
             None => std::future::pending().await,
         }
     }
 
-    /// Saves. A failure is logged once and tried again later: what was kept before stays.
-    pub async fn save(&mut self, state: &Snapshot) {
-        let was_failing = std::mem::take(&mut self.is_failing);
+    /// Begins to save once nothing is being saved, as [`Keeper::due`] says. A failure is logged once and tried again
+    /// later: what was kept before stays.
+    pub fn save(&mut self, state: &Snapshot) {
         self.due = None;
         let (Some(saved), state) = (self.saved.clone(), state.clone()) else { return };
-        let written = tokio::task::spawn_blocking(move || saved.save(&state)).await;
-        let Ok(Err(fault)) = written else { return };
-        self.is_failing = true;
+        self.writing = Some(tokio::task::spawn_blocking(move || saved.save(&state)));
+    }
+
+    /// Waits until `state`, the newest, is saved.
+    pub async fn finish(&mut self, state: &Snapshot) {
+        self.written().await;
+        if self.due.is_some() {
+            self.save(state);
+            self.written().await;
+        }
+    }
+
+    /// Waits for the end of what is being saved. Can be dropped at any time.
+    async fn written(&mut self) {
+        let Some(writing) = &mut self.writing else { return };
+        let written = writing.await;
+        self.writing = None;
+        let Ok(Err(fault)) = written else {
+            self.is_failing = false;
+            return;
+        };
         self.due = Some(Instant::now() + SAVE_AGAIN_AFTER);
-        if !was_failing {
+        if !std::mem::replace(&mut self.is_failing, true) {
             tracing::error!(%fault, "the state is not kept; a restart without the control plane would use an older one");
         }
     }

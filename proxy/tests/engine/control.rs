@@ -1,6 +1,7 @@
 //! A gateway beside its control plane, which is played by hand: whole states, changes, faults, and its absence.
 
 mod coming_back;
+mod hanging_disk;
 
 use std::path::Path;
 use std::sync::Arc;
