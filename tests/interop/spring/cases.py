@@ -74,7 +74,9 @@ class Scene:
             "instance.lease-renewal-interval-in-seconds": 1,
             "instance.lease-expiration-duration-in-seconds": 3,
         }
-        words = ["java", "-Xmx192m", "-jar", os.environ["SERVICE"], f"--server.port={port}"]
+        # Killed at the end, it leaves behind what it made beside its folder.
+        words = ["java", "-Xmx192m", f"-Djava.io.tmpdir={self.stage.folder}", "-XX:-UsePerfData"]
+        words += ["-jar", os.environ["SERVICE"], f"--server.port={port}"]
         words += [f"--spring.config.import=configserver:http://127.0.0.1:{self.config}", "--spring.profiles.active=dev"]
         words += ["--management.endpoints.web.exposure.include=health,refresh"]
         words += [f"--spring.application.name={NAME}"] + [f"--eureka.{name}={value}" for name, value in eureka.items()]
