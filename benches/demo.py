@@ -115,7 +115,7 @@ class Client:
 
 
 class Load:
-    """A steady number of GETs a second beside a measurement, each answer noted with its moment and its port."""
+    """A steady number of GETs a second beside a measurement, each answer noted with both its moments and its port."""
 
     WORKERS = 4
 
@@ -135,20 +135,24 @@ class Load:
         while not self.stopped.wait(max(0, due - time.monotonic())):
             due += self.pause
             try:
-                answer = client.get(self.path)
-                self.note(answer)
+                began = time.monotonic()
+                self.note(began, client.get(self.path))
             except (OSError, http.client.HTTPException) as error:
                 self.failures.append(repr(error))
 
-    def note(self, answer):
+    def note(self, began, answer):
         if answer.status == 200:
-            self.notes.append((time.monotonic(), answer.headers.get("Server-Port")))
+            self.notes.append((began, time.monotonic(), answer.headers.get("Server-Port")))
         else:
             self.failures.append(f"{answer.status} {answer.body[:200]!r}")
 
     def moments(self, port):
         """When this port answered."""
-        return [moment for moment, served in list(self.notes) if served == str(port)]
+        return [moment for _, moment, served in list(self.notes) if served == str(port)]
+
+    def asked_after(self, moment, port):
+        """Requests that began after a moment and that this port answered."""
+        return sum(began > moment and served == str(port) for began, _, served in list(self.notes))
 
     def stop(self):
         self.stopped.set()

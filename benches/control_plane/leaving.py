@@ -11,7 +11,7 @@ KILLED_MS = 1_000
 WANTED = {
     "sidecar SIGTERM → confirmed by every node": STOPPED_MS,
     "sidecar SIGTERM → its process ended, in order": None,
-    "answers of an instance after it has stopped": 0,
+    "requests that reached it after every node had confirmed": 0,
     "sidecar SIGKILL → its last answer to a client": KILLED_MS,
     "sidecar SIGKILL → confirmed by every node": KILLED_MS,
 }
