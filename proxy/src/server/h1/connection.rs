@@ -16,6 +16,7 @@ use super::scan::Scan;
 use crate::pipeline::Exchange;
 use crate::policy::headers::holds;
 use crate::rejection::Rejection;
+use crate::server::body::Reply;
 use crate::server::forward::{self, Answered, Arrival, Switch};
 use crate::server::h2::{self, PREFACE};
 use crate::server::request_body::Source;
@@ -168,6 +169,11 @@ async fn read_head(client: &Client, visit: &Visit) -> Result<Option<RequestHead>
             } {
                 Ok(Some(head)) => return Poll::Ready(Ok(Some(head))),
                 Ok(None) => {}
+                Err(HeadFault::Foreign) if !visit.had_request() => {
+                    // Counted and logged as any other; but who speaks another protocol is told nothing in words of HTTP.
+                    let _ = refusal(visit, refusal_of(HeadFault::Foreign));
+                    return Poll::Ready(Err(None));
+                }
                 Err(fault) => return Poll::Ready(Err(Some(refusal_of(fault)))),
             }
             match wire.poll_fill(cx) {
@@ -207,15 +213,20 @@ pub(in crate::server) fn refusal_of(fault: HeadFault) -> Rejection {
         HeadFault::TooLarge => Rejection::HeadTooLarge,
         HeadFault::TargetTooLong => Rejection::TargetTooLong,
         HeadFault::Expectation => Rejection::Expectation,
+        HeadFault::Foreign => Rejection::Malformed("the version of HTTP"),
     }
 }
 
 /// Answers what cannot be read as a request.
 async fn refuse(client: &Rc<Client>, visit: &Visit, rejection: Rejection) {
-    let exchange = Box::new(Exchange::unreadable(visit.worker.pin(), &visit.peer));
-    let response = forward::refuse(exchange, &rejection);
     let shape = Shape { is_head: false, is_10: false, persists: false };
-    let _ = send(client, visit, response, shape).await;
+    let _ = send(client, visit, refusal(visit, rejection), shape).await;
+}
+
+/// The answer to what cannot be read as a request.
+fn refusal(visit: &Visit, rejection: Rejection) -> Reply {
+    let exchange = Box::new(Exchange::unreadable(visit.worker.pin(), &visit.peer));
+    forward::refuse(exchange, &rejection)
 }
 
 async fn one_request(client: &Rc<Client>, visit: &Visit, head: RequestHead) -> Next {

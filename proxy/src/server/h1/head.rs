@@ -33,6 +33,9 @@ pub(in crate::server) enum HeadFault {
     /// `Expect` names something that is not known.
     #[error("an expectation that is not known")]
     Expectation,
+    /// Another protocol's first line.
+    #[error("this is no version of HTTP")]
+    Foreign,
 }
 
 use HeadFault::Malformed;
@@ -147,7 +150,7 @@ fn read_request(
     let mut parsed = httparse::Request::new(&mut []);
     let outcome = httparse::ParserConfig::default()
         .parse_request_with_uninit_headers(&mut parsed, &head, fields)
-        .map_err(fault_of)?;
+        .map_err(|error| if is_foreign(&head) { HeadFault::Foreign } else { fault_of(error) })?;
     let (httparse::Status::Complete(length), Some(method), Some(target), Some(version)) =
         (outcome, parsed.method, parsed.path, parsed.version)
     else {
@@ -164,6 +167,17 @@ fn read_request(
     parts.version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
     let telling = take_fields(parsed.headers, &head, limits, &mut parts.headers)?;
     finish_request(parts, &telling)
+}
+
+/// Whether a first line of three words ends with one that names no version of HTTP: it is another protocol's, or the
+/// preface of HTTP/2 gone wrong (RFC 9113, 3.4).
+fn is_foreign(head: &[u8]) -> bool {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ').skip(2);
+    match (words.next(), words.next()) {
+        (Some(version), None) => !version.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"HTTP")),
+        _ => false,
+    }
 }
 
 fn finish_request(parts: Box<request::Parts>, telling: &Telling<'_>) -> Result<RequestHead, HeadFault> {
