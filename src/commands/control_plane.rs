@@ -71,7 +71,13 @@ fn config_server() -> ConfigServerConfig {
 }
 
 async fn serve(config: ControlPlaneConfig, arguments: Arguments) -> Outcome {
-    let running = ControlPlane::start(config).await.map_err(|error| match error {
+    let mut stop = std::pin::pin!(asked_to_stop()?);
+    let started = tokio::select! {
+        started = ControlPlane::start(config) => started,
+        // It may be waiting for other machines.
+        () = stop.as_mut() => return Err(Failure::new("stopped before it was ready")),
+    };
+    let running = started.map_err(|error| match error {
         StartError::Faulty(_) => Failure::configuration(error),
         other => Failure::new(other),
     })?;
@@ -83,7 +89,7 @@ async fn serve(config: ControlPlaneConfig, arguments: Arguments) -> Outcome {
         addresses["config_server"] = config_server.to_string().into();
     }
     tell_addresses(arguments.address_file.as_deref(), &addresses)?;
-    asked_to_stop().await?;
+    stop.await;
     tracing::info!("control plane stops; nodes go on serving with what they know");
     unless_forced(running.shutdown()).await?;
     Ok(ExitCode::SUCCESS)

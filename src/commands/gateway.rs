@@ -98,7 +98,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome {
 }
 
 async fn serve(config: Checked<GatewayConfig>, arguments: Arguments) -> Outcome {
-    let signals = Signals::new()?;
+    let (signals, stop) = (Signals::new()?, asked_to_stop()?);
     let (mut gateway, is_successor) = start(config, &arguments).await?;
     let addresses = serde_json::json!({
         "listen": gateway.local_addrs().listen.to_string(),
@@ -114,7 +114,7 @@ async fn serve(config: Checked<GatewayConfig>, arguments: Arguments) -> Outcome 
     service_manager::tell(&ready);
     let watchdog = tokio::spawn(service_manager::feed_watchdog());
     tracing::info!(listen = %gateway.local_addrs().listen, admin = %gateway.local_addrs().admin, "gateway ready");
-    let has_successor = live(&mut gateway, signals).await?;
+    let has_successor = live(&mut gateway, signals, stop).await;
     if !has_successor {
         // A successor has said already that the service goes on.
         service_manager::tell(&[NotifyState::Stopping]);
@@ -150,14 +150,14 @@ fn taken_over(config: &GatewayConfig) -> Result<Option<Takeover>, Failure> {
 }
 
 /// Does what signals ask for until one asks to stop, or a successor serves. Says whether there is one.
-async fn live(gateway: &mut Gateway, mut signals: Signals) -> Result<bool, Failure> {
-    let mut stop = std::pin::pin!(asked_to_stop());
+async fn live(gateway: &mut Gateway, mut signals: Signals, stop: impl Future<Output = ()>) -> bool {
+    let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
-            asked = stop.as_mut() => return asked.map(|()| false),
+            () = stop.as_mut() => return false,
             pid = gateway.handed_over() => {
                 tracing::info!(pid, "a successor serves");
-                return Ok(true);
+                return true;
             }
             Some(()) = signals.hangup.recv() => reload(gateway).await,
             Some(()) = signals.user2.recv() => begin_successor(),

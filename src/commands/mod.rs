@@ -85,26 +85,26 @@ fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
     runtime.map_err(|error| Failure::new(format!("no event loop can be made: {error}")))?.block_on(work)
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn asked_to_stop() -> Result<(), Failure> {
+/// Waits for SIGTERM or SIGINT, which are heard from the call on: made before anything serves, so that neither meets the
+/// default behaviour.
+fn asked_to_stop() -> Result<impl Future<Output = ()>, Failure> {
     let deaf = |error| Failure::new(format!("signals cannot be received: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(deaf)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(deaf)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Does `work` unless a second SIGTERM or SIGINT comes, which ends the process at once.
 async fn unless_forced<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let asked_again = asked_to_stop()?;
     tokio::select! {
         done = work => Ok(done),
-        asked = asked_to_stop() => {
-            asked?;
-            Err(Failure::new("stopped by a second signal; what was under way is cut off"))
-        }
+        () = asked_again => Err(Failure::new("stopped by a second signal; what was under way is cut off")),
     }
 }
 

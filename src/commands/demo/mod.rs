@@ -77,12 +77,12 @@ fn lock(folder: &Path) -> Result<File, Failure> {
 }
 
 async fn serve(folder: &Path, arguments: &Arguments) -> Outcome {
-    let began = Instant::now();
+    let (began, asked) = (Instant::now(), asked_to_stop()?);
     let plan = Plan::make(folder, arguments.any_port)?;
     let mut processes = Processes::new(folder)?;
     let outcome = tokio::select! {
         started = start(&plan, &mut processes) => started,
-        asked = asked_to_stop() => asked.and(Err(Failure::new("stopped before everything was ready"))),
+        () = asked => Err(Failure::new("stopped before everything was ready")),
     };
     let outcome = match outcome {
         Ok(()) => until_stopped(&plan, &mut processes, began, arguments).await,
@@ -166,13 +166,13 @@ async fn until_stopped(
     super::tell_addresses(arguments.address_file.as_deref(), &plan.addresses())?;
     guide::print(plan, processes, began.elapsed())?;
     let mut watch = tokio::time::interval(Duration::from_millis(200));
-    let stop = asked_to_stop();
+    let stop = asked_to_stop()?;
     tokio::pin!(stop);
     loop {
         tokio::select! {
-            asked = &mut stop => {
+            () = &mut stop => {
                 tracing::info!("stopping everything");
-                return asked;
+                return Ok(());
             }
             // Killing parts of it is what a demo is for: it says so and goes on.
             _ = watch.tick() => if let Some(ended) = processes.ended() {

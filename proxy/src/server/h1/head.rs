@@ -34,7 +34,7 @@ pub(in crate::server) enum HeadFault {
     #[error("an expectation that is not known")]
     Expectation,
     /// Another protocol's first line.
-    #[error("this is no version of HTTP")]
+    #[error("this is no request of HTTP")]
     Foreign,
 }
 
@@ -169,15 +169,12 @@ fn read_request(
     finish_request(parts, &telling)
 }
 
-/// Whether a first line of three words ends with one that names no version of HTTP: it is another protocol's, or the
-/// preface of HTTP/2 gone wrong (RFC 9113, 3.4).
+/// Whether a first line is three plain words, without target and version: it is another protocol's, or the preface of HTTP/2
+/// gone wrong (RFC 9113, 3.4).
 fn is_foreign(head: &[u8]) -> bool {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let mut words = line.split(|byte| *byte == b' ').skip(2);
-    match (words.next(), words.next()) {
-        (Some(version), None) => !version.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"HTTP")),
-        _ => false,
-    }
+    let is_plain = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_alphabetic);
+    line.split(|byte| *byte == b' ').count() == 3 && line.split(|byte| *byte == b' ').all(is_plain)
 }
 
 fn finish_request(parts: Box<request::Parts>, telling: &Telling<'_>) -> Result<RequestHead, HeadFault> {
