@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 /// The longest any step of a test may take.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(15);
 
 /// A control plane and its database, which outlives restarts.
 pub(crate) struct Plane {
