@@ -111,7 +111,7 @@ impl Clients {
             })
         });
         if client.connections.load(Ordering::Relaxed) >= self.connections {
-            if TELLING.take(&self.next_told, client.now()) {
+            if TELLING.take(&self.next_told, || client.now()) {
                 tracing::warn!(address = %peer.ip(), limit = self.connections, "too many connections from one address");
             }
             return None;
@@ -129,13 +129,13 @@ impl Clients {
 impl Client {
     /// Whether another request is within the rate.
     pub(crate) fn ask(&self) -> bool {
-        self.requests.every == 0 || self.requests.take(&self.next_request, self.now())
+        self.requests.take(&self.next_request, || self.now())
     }
 
     /// Notes wrong credentials.
     pub(crate) fn fail(&self) -> Patience {
         let failures = Bucket { burst: FAILURES, every: FAILURE_EVERY.as_nanos() as u64 };
-        if failures.take(&self.next_failure, self.now()) {
+        if failures.take(&self.next_failure, || self.now()) {
             return Patience::Unbroken;
         }
         if self.waiting.load(Ordering::Relaxed) >= FAILURES_WAITING {
@@ -182,11 +182,13 @@ impl Drop for Visit {
 }
 
 impl Bucket {
-    /// Takes one, if there is one: `next` moves on by its share, and may be ahead of now by the whole burst at most.
-    fn take(self, next: &AtomicU64, now: u64) -> bool {
+    /// Takes one, if there is one: `next` moves on by its share, and may be ahead of now by the whole burst at most. The
+    /// clock is not asked where there is no limit.
+    fn take(self, next: &AtomicU64, now: impl FnOnce() -> u64) -> bool {
         if self.every == 0 {
             return true;
         }
+        let now = now();
         let room = self.every.saturating_mul(self.burst.saturating_sub(1));
         let step = |next: u64| {
             let from = next.max(now);
@@ -231,13 +233,13 @@ mod tests {
     #[test]
     fn a_bucket_gives_its_burst_and_then_its_rate() {
         let (bucket, next) = (Bucket { burst: 3, every: 10 }, AtomicU64::new(0));
-        let given = |now: u64, most: usize| (0..most).filter(|_| bucket.take(&next, now)).count();
+        let given = |now: u64, most: usize| (0..most).filter(|_| bucket.take(&next, || now)).count();
         assert_eq!(given(100, 9), 3);
         assert_eq!(given(109, 9), 0);
         assert_eq!(given(120, 9), 2);
         assert_eq!(given(10_000, 9), 3);
         let open = Bucket { burst: 1, every: 0 };
-        assert!((0..9).all(|_| open.take(&next, 0)));
+        assert!((0..9).all(|_| open.take(&next, || 0)));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use gix_transport::client::blocking_io::http::Transport as HttpTransport;
 use portreeve_config::{BasicCredentials, GitSource};
 use tokio::sync::watch;
 
+use super::cipher::to_hex;
 use super::credentials::authorization;
 use exchange::{Door, Wire};
 use ssh::Ssh;
@@ -72,8 +73,7 @@ impl Remote {
             false => Way::Ssh(Ssh::of(&config.uri, &config.ssh.clone().unwrap_or_default())?),
         };
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, config.uri.as_bytes());
-        let name: String = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        let mirror = data_dir.join("config-git").join(name);
+        let mirror = data_dir.join("config-git").join(to_hex(&digest.as_ref()[..16]));
         Some(Self {
             url: config.uri.clone(),
             mirror,

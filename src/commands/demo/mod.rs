@@ -8,6 +8,7 @@ mod processes;
 use std::fs::{self, File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,15 +78,16 @@ fn lock(folder: &Path) -> Result<File, Failure> {
 }
 
 async fn serve(folder: &Path, arguments: &Arguments) -> Outcome {
-    let (began, asked) = (Instant::now(), asked_to_stop()?);
+    let began = Instant::now();
+    let mut stop = pin!(asked_to_stop()?);
     let plan = Plan::make(folder, arguments.any_port)?;
     let mut processes = Processes::new(folder)?;
     let outcome = tokio::select! {
         started = start(&plan, &mut processes) => started,
-        () = asked => Err(Failure::new("stopped before everything was ready")),
+        () = stop.as_mut() => Err(Failure::new("stopped before everything was ready")),
     };
     let outcome = match outcome {
-        Ok(()) => until_stopped(&plan, &mut processes, began, arguments).await,
+        Ok(()) => until_stopped(&plan, &mut processes, began, arguments, stop).await,
         Err(failure) => Err(failure),
     };
     // Asked again: what is left is killed as it is dropped.
@@ -162,15 +164,14 @@ async fn until_stopped(
     processes: &mut Processes,
     began: Instant,
     arguments: &Arguments,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<(), Failure> {
     super::tell_addresses(arguments.address_file.as_deref(), &plan.addresses())?;
     guide::print(plan, processes, began.elapsed())?;
     let mut watch = tokio::time::interval(Duration::from_millis(200));
-    let stop = asked_to_stop()?;
-    tokio::pin!(stop);
     loop {
         tokio::select! {
-            () = &mut stop => {
+            () = stop.as_mut() => {
                 tracing::info!("stopping everything");
                 return Ok(());
             }
