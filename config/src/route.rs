@@ -93,7 +93,8 @@ impl RouteConfig {
     }
 }
 
-fn default_timeout() -> Period {
+/// Of a route, and of a sidecar's calls of other services.
+pub(crate) fn default_timeout() -> Period {
     Period::from_secs(15)
 }
 

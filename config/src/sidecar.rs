@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::route::default_timeout;
 use crate::{AccessLog, ControlPlaneLink, Limits, Period, TracingConfig, UpstreamProtocol};
 
 /// `kind: sidecar`: a sidecar process.
@@ -40,6 +41,9 @@ pub struct SidecarConfig {
     /// All when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<Vec<String>>,
+    /// How long another service may take until its answer's head is there, all attempts together.
+    #[serde(default = "default_timeout")]
+    pub timeout: Period,
     /// Threads that carry traffic.
     #[serde(default = "one")]
     pub workers: usize,

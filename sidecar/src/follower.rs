@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portreeve_config::wire::{Change, Instance, NodeMessage, Revision, Snapshot as State};
-use portreeve_config::{Fault, Faults};
+use portreeve_config::{Fault, Faults, Period};
 use portreeve_proxy::metrics::PlaneStats;
 use portreeve_proxy::reload::{Keeper, Outage, Session, SessionEvent, endpoints_of, touched};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,6 +34,8 @@ pub(crate) struct Standing {
 /// What the following is made of.
 pub(crate) struct Setting {
     pub(crate) outbound: Direction,
+    /// How long another service may take.
+    pub(crate) timeout: Period,
     pub(crate) file: ConfigurationFile,
     pub(crate) keeper: Keeper,
 }
@@ -88,6 +90,7 @@ impl Follower {
 /// The state and who may change it.
 pub(crate) struct Following {
     outbound: Direction,
+    timeout: Period,
     file: ConfigurationFile,
     keeper: Keeper,
     state: State,
@@ -105,10 +108,11 @@ impl Following {
     /// # Errors
     /// What the operating system says when the configuration file cannot be written.
     pub(crate) fn begin(setting: Setting) -> std::io::Result<Self> {
-        let Setting { outbound, file, keeper } = setting;
+        let Setting { outbound, timeout, file, keeper } = setting;
         let state = keeper.kept().unwrap_or_default();
         let mut following = Self {
             outbound,
+            timeout,
             file,
             keeper,
             state: State::default(),
@@ -254,7 +258,8 @@ impl Following {
         let known: BTreeSet<String> = known_services(&self.state).map(str::to_owned).collect();
         let mut outcome = Ok(());
         if known != self.routed {
-            match next.with_routes(&outbound_routes(known.iter().map(String::as_str)), None) {
+            let routes = outbound_routes(known.iter().map(String::as_str), self.timeout);
+            match next.with_routes(&routes, None) {
                 Ok(routed) => {
                     next = routed;
                     self.routed = known;

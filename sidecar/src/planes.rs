@@ -25,8 +25,6 @@ use crate::start::{StartError, address};
 
 /// How long the service may take. Whoever called has a limit of its own, and leaves when that is over.
 const INBOUND_TIMEOUT: Period = Period::from_secs(86_400);
-/// How long another service may take, all attempts together: as a gateway's routes without a word of their own.
-const OUTBOUND_TIMEOUT: Period = Period::from_secs(15);
 /// No limit: the gateway has looked at a client's body, and the service may send what it wants.
 const ANY_SIZE: ByteSize = ByteSize(u64::MAX);
 
@@ -130,10 +128,9 @@ fn inbound(config: &SidecarConfig, app: SocketAddr) -> Result<Snapshot, Faults> 
     let dial = Dial { protocol: config.protocol, ..Dial::default() };
     let endpoint = EndpointSpec { dial: Arc::new(dial), ..EndpointSpec::plain(app, app.to_string()) };
     let all = RouteConfig {
-        timeout: INBOUND_TIMEOUT,
         // There is no other instance here; the caller knows some.
         retry: RetryConfig { attempts: 1, ..RetryConfig::default() },
-        ..route(&config.service, None)
+        ..route(&config.service, None, INBOUND_TIMEOUT)
     };
     let services = [(config.service.clone(), vec![endpoint])];
     let empty = Snapshot::empty(config.workers).with_limits(&config.limits);
@@ -141,14 +138,17 @@ fn inbound(config: &SidecarConfig, app: SocketAddr) -> Result<Snapshot, Faults> 
 }
 
 /// Outbound's routes: one for every service, by its name as host.
-pub(crate) fn outbound_routes<'a>(services: impl IntoIterator<Item = &'a str>) -> Vec<RouteConfig> {
-    services.into_iter().map(|service| route(service, Some(service))).collect()
+pub(crate) fn outbound_routes<'a>(
+    services: impl IntoIterator<Item = &'a str>,
+    timeout: Period,
+) -> Vec<RouteConfig> {
+    services.into_iter().map(|service| route(service, Some(service), timeout)).collect()
 }
 
-fn route(service: &str, host: Option<&str>) -> RouteConfig {
+fn route(service: &str, host: Option<&str>, timeout: Period) -> RouteConfig {
     let mut route = RouteConfig::new(service, "/*", service);
     route.matches.host = host.map(str::to_owned);
-    route.timeout = OUTBOUND_TIMEOUT;
+    route.timeout = timeout;
     route.max_body = ANY_SIZE;
     // Whether a request may switch is decided where it comes in, and by the service.
     route.upgrade = vec!["websocket".to_owned()];

@@ -184,7 +184,8 @@ fn begin_following(
     let place = folder.map_or_else(std::env::temp_dir, PathBuf::from);
     let file = ConfigurationFile::new(folder, &identity.instance).map_err(handover(place))?;
     let path = file.path().to_owned();
-    let setting = Setting { outbound: outbound.clone(), file, keeper: Keeper::new(saved) };
+    let setting =
+        Setting { outbound: outbound.clone(), timeout: config.timeout, file, keeper: Keeper::new(saved) };
     let following = Following::begin(setting).map_err(handover(path.clone()))?;
     Ok((following, path))
 }

@@ -48,6 +48,29 @@ async fn services_are_called_by_name_and_in_turn() {
     assert_eq!(orders.stopped().await, 0);
 }
 
+#[tokio::test]
+async fn a_service_that_does_not_answer_is_given_up_after_the_callers_timeout() {
+    let plane = Plane::start().await;
+    let app = App::start("orders").await;
+    // Connections wait in its queue: it is there, and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut products = beside(&app, "products", Some(&plane));
+    products["app"] = json!(silent.local_addr().unwrap().to_string());
+    let products = Running::start(products, None).await;
+    let mut orders = beside(&app, "orders", Some(&plane));
+    orders["timeout"] = json!("300ms");
+    let orders = Running::start(orders, None).await;
+    let began = Instant::now();
+    let status = eventually(|| async {
+        let (status, _) = fetch(orders.outbound, "/", Some("products")).await;
+        (status != 404 && status != 503).then_some(status)
+    });
+    assert_eq!(status.await, 504);
+    assert!(began.elapsed() < Duration::from_secs(12), "{:?}, as without a word of it", began.elapsed());
+    assert_eq!(orders.stopped().await, 0);
+    assert_eq!(products.stopped().await, 0);
+}
+
 async fn both_answer(outbound: std::net::SocketAddr) {
     let mut seen = std::collections::BTreeSet::new();
     let limit = Instant::now() + stage::LIMIT;

@@ -62,6 +62,9 @@ pub(crate) struct Arguments {
     /// Where the service reaches others, by their names. Port 0 takes any free port.
     #[arg(long, value_name = "ADDRESS")]
     outbound: Option<String>,
+    /// How long another service may take until its answer begins, all attempts together, such as `15s`.
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<Period>,
     /// Where /metrics, /livez and /readyz are. Port 0 takes any free port.
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
@@ -133,6 +136,7 @@ fn written(arguments: Arguments) -> Result<SidecarConfig, Failure> {
     config.profile = arguments.profile.or(config.profile);
     config.state_dir = arguments.state_dir.or(config.state_dir);
     config.ready.path = arguments.ready_path.or(config.ready.path);
+    config.timeout = arguments.timeout.unwrap_or(config.timeout);
     config.lease = arguments.lease.unwrap_or(config.lease);
     Ok(config)
 }

@@ -6,6 +6,7 @@ use super::path::Template;
 use super::{address, limits, link, names, process};
 use crate::{Fault, Faults, SidecarConfig, UpstreamProtocol};
 
+const DAY: Duration = Duration::from_secs(86_400);
 /// One less than a node can name: its own service is named beside them.
 const MOST_CALLED: usize = 1_023;
 
@@ -32,6 +33,7 @@ pub(super) fn faults(config: &SidecarConfig) -> Faults {
     }
     let [inbound, outbound, admin] = listeners;
     faults.add("", address::clashes(&[("app", &config.app), inbound, outbound, admin]));
+    faults.add("timeout", process::longer_than_nothing(config.timeout, DAY));
     faults.add("workers", process::workers(config.workers));
     faults.add("state_dir", config.state_dir.as_deref().and_then(process::folder));
     faults.add("ready.path", config.ready.path.as_deref().and_then(ready_path));
@@ -39,10 +41,7 @@ pub(super) fn faults(config: &SidecarConfig) -> Faults {
         let fault = Fault::new("ready.path", "a path is asked by HTTP/1.1, which the service does not speak");
         faults.push(fault.hint("leave it out: a connection that is accepted is enough then"));
     }
-    faults.add(
-        "ready.timeout",
-        process::longer_than_nothing(config.ready.timeout, Duration::from_secs(86_400)),
-    );
+    faults.add("ready.timeout", process::longer_than_nothing(config.ready.timeout, DAY));
     faults.add("lease", lease(config.lease.get()));
     faults.add("tracing", process::tracing(&config.tracing));
     faults.add("access_log", process::access_log(&config.access_log));

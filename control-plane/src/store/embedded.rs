@@ -27,8 +27,8 @@ const FORMAT: u64 = 1;
 const FILE: &str = "control-plane.redb";
 /// Writes of one transaction at most. Each begins with pages to copy and ends with a wait for the disk.
 const TOGETHER: usize = 1_024;
-/// The database is small and read once, so a small cache does.
-const CACHE_BYTES: usize = 4 * 1024 * 1024;
+/// The database is read once, so that this is for what a full transaction touches: `TOGETHER` times some pages of the tree.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
 /// One database file, held open and locked.
 #[derive(Debug)]
