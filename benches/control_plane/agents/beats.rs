@@ -14,6 +14,8 @@ use super::server::Server;
 
 /// Registrations of one stream that wait for their answer.
 const UNDER_WAY: u64 = 16;
+/// Comes behind all others, and is refused at once: what was sent before is read when the answer is there.
+const LAST: &str = "{}";
 /// A round of lines is spread over this.
 const TICK: Duration = Duration::from_millis(2);
 
@@ -35,9 +37,13 @@ pub(crate) async fn measure(arguments: &Arguments) -> Outcome<()> {
     let mut nodes = register(nodes, instances, share).await?;
     println!("{{{}}}", server.spent()?.report("stream-register", streams * share));
     let server = Server::watch(pid)?;
-    let lines = beat(&nodes, rate, seconds).await?;
-    // What was sent is read once each stream has answered what came behind it.
-    nodes = register(nodes, instances, 1).await?;
+    let lines = beat(&nodes, rate, seconds).await? + streams;
+    for node in &mut nodes {
+        node.say(LAST).await?;
+    }
+    for node in &mut nodes {
+        refusal(node).await?;
+    }
     let spent = server.spent()?;
     let leases = spent.report("leases", lines * share);
     println!("{{{},\"streams\":{streams}}}", spent.report("lines", lines));
@@ -82,6 +88,15 @@ async fn answers(node: &mut Node) -> Outcome<u64> {
     })
     .await?;
     refused.map_or(Ok(count), |text| Err(text.into()))
+}
+
+/// Waits until a line was refused.
+async fn refusal(node: &mut Node) -> Outcome<()> {
+    let mut is_there = false;
+    while !is_there {
+        node.read(|said, _, _| is_there |= said == Said::Refused).await?;
+    }
+    Ok(())
 }
 
 /// Gives how many lines were sent.

@@ -110,9 +110,7 @@ impl State {
         command: Command,
         dry_run: bool,
     ) -> Result<Written, Refusal> {
-        let (answer, answered) = oneshot::channel();
-        let request = writer::Request { command, author, dry_run, answer };
-        let work = writer::Work::Write(Box::new(request));
+        let (work, answered) = writer::Work::write(author, command, dry_run);
         self.writer.send(work).await.map_err(|_| Refusal::Stopping)?;
         answered.await.unwrap_or(Err(Refusal::Stopping))
     }

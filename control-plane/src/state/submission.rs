@@ -27,10 +27,8 @@ impl State {
     /// Asks for a write that nobody in particular asked for. Where it still has to [wait](Submitted::waits), another
     /// one that is to come after it must not be submitted before its outcome is there.
     pub(crate) fn submit(&self, command: Command) -> Submitted {
-        let (answer, answered) = oneshot::channel();
-        let author = Author::new("control-plane", "");
-        let request = writer::Request { command, author, dry_run: false, answer };
-        match self.writer.try_send(writer::Work::Write(Box::new(request))) {
+        let (work, answered) = writer::Work::write(Author::new("control-plane", ""), command, false);
+        match self.writer.try_send(work) {
             // Where nobody takes writes any more, the answer's sender is gone, and that is the outcome.
             Ok(()) | Err(TrySendError::Closed(_)) => Submitted(Stage::Taken(answered)),
             Err(TrySendError::Full(work)) => {

@@ -28,6 +28,18 @@ pub(super) enum Work {
     End(oneshot::Sender<()>),
 }
 
+impl Work {
+    /// A write in the name of `author`, and its outcome once it is there; a dry run does nothing.
+    pub(super) fn write(
+        author: Author,
+        command: Command,
+        dry_run: bool,
+    ) -> (Self, oneshot::Receiver<Outcome>) {
+        let (answer, answered) = oneshot::channel();
+        (Self::Write(Box::new(Request { command, author, dry_run, answer })), answered)
+    }
+}
+
 /// A write and who waits for its outcome.
 #[derive(Debug)]
 pub(super) struct Request {
