@@ -1,4 +1,4 @@
-//! The sidecar's file: which service it stands beside, and how. Every field has a command-line flag too.
+//! The sidecar's file: which service it stands beside, and how. Most fields have a command-line flag too.
 
 use std::path::PathBuf;
 

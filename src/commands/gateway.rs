@@ -32,7 +32,7 @@ program anew with the same arguments and hands over to it, without a connection 
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// The gateway's file. Listeners, limits, routes, services and `auth` in it take effect as soon as it is saved.
+    /// The gateway's file. Most of it takes effect as soon as it is saved; the log says what waits for the next start.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Listen here instead of where the file says.

@@ -10,7 +10,7 @@ use super::{Failure, Outcome};
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Which kind of file.
-    #[arg(value_parser = ["gateway", "sidecar", "control-plane"])]
+    #[arg(value_parser = ["gateway", "sidecar", "control-plane", "desired-state"])]
     kind: String,
 }
 

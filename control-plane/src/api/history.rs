@@ -53,7 +53,7 @@ struct Accepted {
     revision: Revision,
     /// When, in UTC (RFC 3339).
     at: String,
-    /// Who made it, by its own word.
+    /// Who made it: the token's name with its own word in parentheses, or that word alone where there are no tokens.
     who: String,
     /// Why, where that was said.
     #[serde(skip_serializing_if = "String::is_empty")]

@@ -106,13 +106,20 @@ pub(super) fn status_of(refusal: &Refusal) -> StatusCode {
     }
 }
 
+/// When to ask again, in seconds, where that may help soon.
+pub(super) fn retry_after(refusal: &Refusal) -> Option<u32> {
+    matches!(refusal, Refusal::Away).then_some(1)
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let problem = Self::new(status_of(&refusal), refusal.to_string());
         match refusal {
             Refusal::Invalid(faults) => Self::faulty(faults),
-            Refusal::Away => problem.retry_after(1),
-            _ => problem,
+            refusal => match retry_after(&refusal) {
+                Some(seconds) => problem.retry_after(seconds),
+                None => problem,
+            },
         }
     }
 }

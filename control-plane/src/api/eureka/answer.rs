@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
+use super::super::problem::{retry_after, status_of};
 use super::super::refusals::{self, long_excerpt};
 use super::lists;
 use super::writing::{Extent, Format, Json, Xml};
@@ -60,9 +61,7 @@ impl Fault {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Status => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Body(status, _) => *status,
-            Self::State(Refusal::Full) => StatusCode::INSUFFICIENT_STORAGE,
-            Self::State(Refusal::Storage | Refusal::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::State(_) => StatusCode::CONFLICT,
+            Self::State(refusal) => status_of(refusal),
         }
     }
 
@@ -91,6 +90,13 @@ impl IntoResponse for Fault {
             Self::Unreadable { xml: true, .. } => {
                 let kind = [(header::CONTENT_TYPE, "application/xml")];
                 (status, kind, "<error><message>cannot parse request body</message></error>").into_response()
+            }
+            Self::State(refusal) => {
+                let mut response = (status, refusal.to_string()).into_response();
+                if let Some(seconds) = retry_after(&refusal) {
+                    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+                }
+                response
             }
             other => (status, other.why()).into_response(),
         }
@@ -154,4 +160,29 @@ fn compressed(text: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
     let _ = encoder.write_all(text);
     encoder.finish().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn a_write_that_is_refused_says_whose_fault_it_is_and_when_to_ask_again() {
+        let held = Refusal::Held { node: "orders-1".to_owned(), address: ([127, 0, 0, 1], 4001).into() };
+        for (refusal, status, retry_after) in [
+            (Refusal::Away, 503, Some("1")),
+            (Refusal::Storage, 503, None),
+            (Refusal::Stopping, 503, None),
+            (Refusal::Full, 507, None),
+            (Refusal::TooLarge("it is larger than etcd takes".to_owned()), 413, None),
+            (held, 409, None),
+        ] {
+            let said = refusal.to_string();
+            let response = Fault::from(refusal).into_response();
+            let told = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!((response.status().as_u16(), told), (status, retry_after), "{said}");
+        }
+    }
 }
