@@ -7,9 +7,10 @@ use serde_json::Value;
 pub(crate) const HIDDEN: &str = "***";
 
 /// Parts of names that speak of a secret.
-const WORDS: [&str; 12] = [
+const WORDS: [&str; 13] = [
     "password",
     "passwd",
+    "pwd",
     "passphrase",
     "secret",
     "token",
@@ -22,17 +23,29 @@ const WORDS: [&str; 12] = [
     "cookie",
 ];
 
+/// How names end that end in `key` and yet lock nothing up; without what may stand between their words.
+const OPEN_KEYS: [&str; 5] = ["publickey", "routingkey", "partitionkey", "cachekey", "sortkey"];
+
+/// What stands before a secret in the middle of a value, such as a connection string of JDBC or of Azure.
+const PAIRS: [&str; 7] = ["password=", "passwd=", "pwd=", "secret=", "token=", "accountkey=", "accesskey="];
+
 /// Whether `value`, found at `path`, is or may be a secret.
 pub(crate) fn is_secret(path: &str, value: &str) -> bool {
     let path = path.to_ascii_lowercase();
     let last = path.rsplit('.').next().unwrap_or_default();
     WORDS.iter().any(|word| path.contains(word))
-        || last == "key"
-        || last.ends_with("-key")
-        || last.ends_with("_key")
+        || is_key(last)
+        || last.rsplit(['-', '_']).next() == Some("pass")
         || value.starts_with("{cipher}")
         || value.contains("PRIVATE KEY-----")
+        || has_pair(value)
         || has_user_info(value)
+}
+
+/// Whether a name in small letters is that of a key, in whatever way its words are joined.
+fn is_key(name: &str) -> bool {
+    let bare = name.replace(['-', '_'], "");
+    bare.ends_with("key") && !OPEN_KEYS.iter().any(|open| bare.ends_with(open))
 }
 
 /// Puts [`HIDDEN`] in the place of every secret below `path`.
@@ -48,11 +61,16 @@ pub(crate) fn hide(path: &str, value: &mut Value) {
     }
 }
 
-/// Whether it is a URL with a password in it.
+fn has_pair(value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    PAIRS.iter().any(|pair| value.contains(pair))
+}
+
+/// Whether a URL in it has anything before its host: what has no colon may be a token.
 fn has_user_info(value: &str) -> bool {
-    let Some((_, rest)) = value.split_once("://") else { return false };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    let ends = |next: char| matches!(next, '/' | '?' | '#') || next.is_whitespace();
+    let authorities = value.split("://").skip(1).filter_map(|rest| rest.split(ends).next());
+    authorities.into_iter().any(|authority| authority.contains('@'))
 }
 
 #[cfg(test)]
@@ -76,21 +94,65 @@ mod tests {
         for (path, value) in [
             ("spring.datasource.password", "x"),
             ("jwt.signing-key", "x"),
+            ("jwt.signingKey", "x"),
+            ("signingkey", "x"),
+            ("JWT_SIGNING_KEY", "x"),
+            ("storage.accountKey", "x"),
+            ("cosmos.primaryKey", "x"),
             ("encrypt.key", "x"),
+            ("encrypt.KEY", "x"),
+            ("secret.public-key", "x"),
+            ("db.pwd", "x"),
+            ("dbPwd", "x"),
+            ("mail.pass", "x"),
+            ("MAIL_PASS", "x"),
             ("request_headers.set.Authorization", "Bearer x"),
             ("anything", "{cipher}abc"),
             ("database.url", "postgres://user:pass@host/db"),
+            ("database.url", "jdbc:mysql://h/db?user=u&password=p"),
+            ("database.url", "jdbc:sqlserver://h:1433;database=d;user=u;Password=p"),
+            ("database.url", "Server=h;Uid=u;PWD=p"),
+            ("database.url", "mysql:host=h;passwd=p"),
+            ("storage", "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=k=="),
+            ("bus", "Endpoint=sb://a.example/;SharedAccessKeyName=n;SharedAccessKey=k="),
+            ("hook", "https://h/hooks?client_secret=x"),
+            ("hook", "https://h/hooks?access_token=x#y"),
+            ("repository", "https://TOKEN@host/"),
+            ("repository", "https://TOKEN@host"),
+            ("repository", "git+https://TOKEN@host:8443?x"),
+            ("mirrors", "https://a.example/x@y, https://TOKEN@b.example/"),
+            ("mongo", "mongodb://user:p@h1:1,h2:2/db"),
         ] {
-            assert!(is_secret(path, value), "{path}");
+            assert!(is_secret(path, value), "{path}: {value}");
         }
         for (path, value) in [
             ("greeting", "hello"),
             ("match.path", "/keys/*"),
             ("page-size", "20"),
             ("url", "http://host:80/a@b:c"),
+            ("url", "https://h/a@b"),
+            ("url", "https://h?to=a@b"),
+            ("url", "https://h#a@b"),
+            ("url", "https://h:80/a"),
+            ("url", "see https://h or ask a@b"),
+            ("mail.from", "shop@host.example"),
+            ("repository", "git@host:a/b.git"),
+            ("database.url", "jdbc:mysql://h/db?user=u"),
             ("keyboard", "x"),
+            ("keys", "x"),
+            ("key-prefix", "x"),
+            ("jwt.public-key", "x"),
+            ("jwt.publicKey", "x"),
+            ("rabbit.orders_routing_key", "x"),
+            ("routingKey", "x"),
+            ("partition-key", "x"),
+            ("headers.set.X-Cache-Key", "x"),
+            ("sortkey", "x"),
+            ("bypass", "x"),
+            ("compass", "x"),
+            ("pass.through", "x"),
         ] {
-            assert!(!is_secret(path, value), "{path}");
+            assert!(!is_secret(path, value), "{path}: {value}");
         }
     }
 }

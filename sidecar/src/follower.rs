@@ -163,16 +163,16 @@ impl Following {
     ) {
         loop {
             tokio::select! {
-                Some(event) = events.recv() => self.hear(event, session.as_ref()).await,
+                Some(event) = events.recv() => self.hear(event, session.as_ref()),
                 word = words.recv() => match word {
                     Some(Word::Register(instance)) => {
                         self.registration.register(&instance);
-                        self.say(Some(NodeMessage::Register(instance)), session.as_ref()).await;
+                        say(Some(NodeMessage::Register(instance)), session.as_ref());
                     }
                     Some(Word::Leave(told)) => {
                         self.set_registered(false);
                         let farewell = self.registration.leave(told, self.in_touch);
-                        self.say(farewell, session.as_ref()).await;
+                        say(farewell, session.as_ref());
                     }
                     Some(Word::End) | None => break,
                 },
@@ -182,7 +182,7 @@ impl Following {
                 },
                 () = self.registration.is_due_again() => {
                     let instance = self.registration.say_again();
-                    self.say(instance.map(NodeMessage::Register), session.as_ref()).await;
+                    say(instance.map(NodeMessage::Register), session.as_ref());
                 }
             }
         }
@@ -191,7 +191,7 @@ impl Following {
         let _ = tokio::task::spawn_blocking(move || drop(self.file)).await;
     }
 
-    async fn hear(&mut self, event: SessionEvent, session: Option<&Session>) {
+    fn hear(&mut self, event: SessionEvent, session: Option<&Session>) {
         let (revision, outcome) = match event {
             SessionEvent::Snapshot(state) => {
                 tracing::info!(revision = state.revision, "the control plane sent its whole state");
@@ -228,13 +228,7 @@ impl Following {
                 NodeMessage::Nack { revision, faults: faults.0 }
             }
         };
-        self.say(Some(message), session).await;
-    }
-
-    async fn say(&self, message: Option<NodeMessage>, session: Option<&Session>) {
-        if let (Some(message), Some(session)) = (message, session) {
-            session.say(message).await;
-        }
+        say(Some(message), session);
     }
 
     fn take_state(&mut self, state: State) -> Result<(), Faults> {
@@ -302,8 +296,7 @@ impl Following {
 
     fn refused(&mut self, faults: &Faults) {
         tracing::error!(%faults, "the control plane refused a message");
-        let is_registered = self.standing.borrow().registered;
-        self.registration.refused(is_registered);
+        self.registration.refused();
     }
 
     fn lost(&mut self, why: &str) {
@@ -318,6 +311,12 @@ impl Following {
         self.standing.send_if_modified(|standing| {
             std::mem::replace(&mut standing.registered, registered) != registered
         });
+    }
+}
+
+fn say(message: Option<NodeMessage>, session: Option<&Session>) {
+    if let (Some(message), Some(session)) = (message, session) {
+        session.say(message);
     }
 }
 

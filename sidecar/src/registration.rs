@@ -56,9 +56,10 @@ impl Registration {
     }
 
     /// Takes the control plane's no.
-    pub(crate) fn refused(&mut self, is_registered: bool) {
+    pub(crate) fn refused(&mut self) {
         self.leaving = None;
-        if self.said.is_some() && !is_registered {
+        // Also where it is registered: what was refused may be that it is up again, or what was said after a break.
+        if self.said.is_some() {
             self.again_at = Some(Instant::now() + AGAIN_AFTER);
         }
     }
@@ -121,7 +122,7 @@ mod tests {
         assert!(Registration::default().leave(told, true).is_none());
         assert!(gone.blocking_recv().is_err(), "it was never registered");
 
-        for end in [Registration::lost, |registration: &mut Registration| registration.refused(true)] {
+        for end in [Registration::lost, Registration::refused] {
             let mut registration = Registration::default();
             registration.register(&instance());
             let (told, gone) = oneshot::channel();
@@ -136,11 +137,18 @@ mod tests {
     async fn a_refused_registration_is_said_again() {
         let mut registration = Registration::default();
         registration.register(&instance());
-        registration.refused(false);
+        registration.refused();
         registration.is_due_again().await;
         assert_eq!(registration.say_again(), Some(instance()));
-        registration.refused(true);
+        registration.confirmed(1, &[instance()]);
+        let down = Instance { status: InstanceStatus::Down, ..instance() };
+        registration.register(&down);
+        registration.refused();
+        registration.is_due_again().await;
+        assert_eq!(registration.say_again(), Some(down), "what was said last, registered or not");
+        registration.leave(oneshot::channel().0, true);
+        registration.refused();
         let waited = tokio::time::timeout(AGAIN_AFTER * 10, registration.is_due_again()).await;
-        assert!(waited.is_err(), "it is registered: what was refused is something else");
+        assert!(waited.is_err(), "there is nothing to say");
     }
 }

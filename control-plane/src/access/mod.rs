@@ -109,6 +109,18 @@ impl Caller {
         }
     }
 
+    /// Whether an application's configuration with a profile is for it. `orders-admin.yml` is read for `orders` with the
+    /// profile `admin`, and is the file of a service `orders-admin`: where that is known, it must be for that, too.
+    pub(crate) fn may_be_told_of(
+        &self,
+        application: &str,
+        profile: &str,
+        is_known: impl Fn(&str) -> bool,
+    ) -> bool {
+        let namesake = format!("{application}-{profile}");
+        self.speaks_for(application) && (self.speaks_for(&namesake) || !is_known(&namesake))
+    }
+
     /// Whether it speaks for some services only.
     pub(crate) fn is_limited(&self) -> bool {
         match self {

@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordVerifier};
@@ -12,15 +14,20 @@ use aws_lc_rs::hmac;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use portreeve_config::BasicUser;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::strangers::{self, Shown};
 use crate::StartError;
 use crate::access::{Caller, User, Visit};
 
-/// Argon2 is slow on purpose: so many at one time, and whoever was right once is not hashed again.
+/// Argon2 is slow on purpose: so many at one time, one for each client address, and whoever was right once is not hashed
+/// again.
 const HASHING: usize = 2;
 const REMEMBERED: usize = 1_024;
+/// How long a hash may wait for its turn.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
+/// Requests of one address in line for a hash: each takes up a place among all requests while it waits.
+const IN_LINE: usize = 16;
 
 /// Who may use a listener.
 #[derive(Debug)]
@@ -30,6 +37,8 @@ pub(crate) struct Users {
     users: Vec<Known>,
     right: Mutex<HashMap<[u8; 32], Arc<User>>>,
     hashing: Arc<Semaphore>,
+    /// Of each client address, for as long as anybody is in it.
+    lines: Mutex<HashMap<Option<IpAddr>, Weak<Semaphore>>>,
 }
 
 #[derive(Debug)]
@@ -90,15 +99,20 @@ impl Users {
         };
         let users = users.iter().map(read).collect::<Result<_, _>>()?;
         let hashing = Arc::new(Semaphore::new(HASHING));
-        Ok(Self { realm, key, users, right: Mutex::default(), hashing })
+        Ok(Self { realm, key, users, right: Mutex::default(), hashing, lines: Mutex::default() })
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.users.is_empty()
     }
 
-    /// Whose request it is.
+    /// As [`Users::check_from`], from wherever.
     pub(super) async fn check(&self, headers: &HeaderMap) -> Result<Caller, Stranger> {
+        self.check_from(headers, None).await
+    }
+
+    /// Whose request it is. `client` is what counts as one client address.
+    async fn check_from(&self, headers: &HeaderMap, client: Option<IpAddr>) -> Result<Caller, Stranger> {
         if self.is_empty() {
             return Ok(Caller::Anybody);
         }
@@ -120,18 +134,56 @@ impl Users {
             _ => None,
         });
         let Some((user, hash)) = hashed else { return Err(stranger(Why::Wrong)) };
-        let Ok(turn) = self.hashing.clone().try_acquire_owned() else { return Err(stranger(Why::Busy)) };
+        // In a box, for whoever is known already needs none of what this holds while it waits.
+        let user = Box::pin(self.verify(sent, (user, hash), password, client)).await.map_err(stranger)?;
+        Ok(Caller::User(user))
+    }
+
+    async fn verify(
+        &self,
+        sent: [u8; 32],
+        (user, hash): (Arc<User>, String),
+        password: String,
+        client: Option<IpAddr>,
+    ) -> Result<Arc<User>, Why> {
+        let turn = self.turn(client).await.ok_or(Why::Busy)?;
+        // Whoever was before it in line may have shown the same.
+        if let Some(user) = self.remembered(&sent) {
+            return Ok(user);
+        }
+        // The turn stays with the hash, which goes on when the client has left.
         let verifying = move || {
             let right = PasswordHash::new(&hash)
                 .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
-            drop(turn);
-            right
+            (right, turn)
         };
-        if !tokio::task::spawn_blocking(verifying).await.unwrap_or(false) {
-            return Err(stranger(Why::Wrong));
-        }
+        // It ends once the next in line can know who was right.
+        let Ok((true, _turn)) = tokio::task::spawn_blocking(verifying).await else { return Err(Why::Wrong) };
         self.remember(sent, user.clone());
-        Ok(Caller::User(user))
+        Ok(user)
+    }
+
+    /// Waits for a turn to hash: first for that of the address, so that no address waits twice for one of all.
+    async fn turn(&self, client: Option<IpAddr>) -> Option<[OwnedSemaphorePermit; 2]> {
+        let line = self.line(client)?;
+        let both = async {
+            let own = line.acquire_owned().await.ok()?;
+            let one_of_all = self.hashing.clone().acquire_owned().await.ok()?;
+            Some([own, one_of_all])
+        };
+        tokio::time::timeout(TURN_WITHIN, both).await.ok().flatten()
+    }
+
+    /// The line of an address; nothing where too many are in it. Whoever has it is in it.
+    fn line(&self, client: Option<IpAddr>) -> Option<Arc<Semaphore>> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = lines.get(&client).and_then(Weak::upgrade) {
+            return (Arc::strong_count(&line) <= IN_LINE).then_some(line);
+        }
+        lines.retain(|_, line| line.strong_count() > 0);
+        let line = Arc::new(Semaphore::new(1));
+        lines.insert(client, Arc::downgrade(&line));
+        Some(line)
     }
 
     fn remembered(&self, sent: &[u8; 32]) -> Option<Arc<User>> {
@@ -177,4 +229,89 @@ fn keyed(key: &hmac::Key, name: &str, password: &str) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(tag.as_ref());
     digest
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::time::Instant;
+
+    use argon2::PasswordHasher;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+
+    fn users() -> Users {
+        let parameters = argon2::Params::new(64, 1, 1, None).unwrap();
+        let argon = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, parameters);
+        let hash = argon.hash_password("s3cret".as_bytes()).unwrap().to_string();
+        let (name, password_hash) = ("hashed".to_owned(), Some(hash));
+        let user = BasicUser { name, password_hash, password_file: None, services: None };
+        Users::read(&[user], "Portreeve").unwrap()
+    }
+
+    fn shows(password: &str) -> HeaderMap {
+        let field = format!("Basic {}", STANDARD.encode(format!("hashed:{password}")));
+        HeaderMap::from_iter([(header::AUTHORIZATION, field.parse().unwrap())])
+    }
+
+    fn client(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([10, 0, 0, last]))
+    }
+
+    async fn waits(users: &Users, client: Option<IpAddr>) -> bool {
+        tokio::time::timeout(Duration::from_millis(50), users.turn(client)).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn an_address_has_one_turn_and_leaves_the_others_theirs() {
+        let users = users();
+        let guess = users.turn(client(1)).await.unwrap();
+        assert!(waits(&users, client(1)).await);
+        assert!(users.check_from(&shows("s3cret"), client(2)).await.is_ok());
+        let _other = users.turn(client(2)).await.unwrap();
+        assert!(waits(&users, client(3)).await, "there are two turns in all");
+        drop(guess);
+        assert!(!waits(&users, client(3)).await);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_too_long_is_told_to_come_later() {
+        let users = users();
+        let _guess = users.turn(client(1)).await.unwrap();
+        let began = Instant::now();
+        let stranger = users.check_from(&shows("s3cret"), client(1)).await.unwrap_err();
+        assert!(began.elapsed() >= TURN_WITHIN);
+        assert_eq!(stranger.why, Why::Busy);
+        let response = stranger.answer(None);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    }
+
+    #[tokio::test]
+    async fn who_shows_what_was_right_meanwhile_is_not_hashed() {
+        let users = users();
+        let guess = users.turn(client(1)).await.unwrap();
+        let headers = shows("s3cret");
+        let (behind, ()) = tokio::join!(users.check_from(&headers, client(1)), async {
+            users.check_from(&headers, client(2)).await.unwrap();
+            // A hash would need this one's turn, too.
+            let _all = [users.turn(client(2)).await.unwrap(), guess];
+            assert!(users.check_from(&headers, client(3)).await.is_ok());
+        });
+        assert!(behind.is_ok());
+    }
+
+    #[test]
+    fn so_many_are_in_line_and_lines_that_nobody_is_in_are_forgotten() {
+        let users = users();
+        let line: Vec<_> = (0..IN_LINE).map(|_| users.line(client(1)).unwrap()).collect();
+        assert!(users.line(client(1)).is_none());
+        assert!(users.line(client(2)).is_some());
+        drop(line);
+        let _line = users.line(client(1)).unwrap();
+        assert_eq!(users.lines.lock().unwrap().len(), 1);
+    }
 }

@@ -17,15 +17,15 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
-use portreeve_config::wire::{NodeMessage, STREAM_PROTOCOL};
+use portreeve_config::wire::{ConfigScope, NodeMessage, STREAM_PROTOCOL};
 use portreeve_config::{Fault, Faults, check};
 
 use super::Context;
 use super::problem::Problem;
 use crate::access::{Caller, Visit};
-use crate::publisher::{Peer, Publisher};
+use crate::publisher::Peer;
 use crate::server;
-use crate::state::excerpt;
+use crate::state::{State as ControlState, excerpt};
 
 use conversation::Conversation;
 use holding::Holding;
@@ -52,7 +52,7 @@ pub(super) async fn open(
     })?;
     let (mut peer, epoch) = hello(&said?)?;
     peer.owner = caller.name().cloned();
-    refuse_others(&caller, &peer, context.state.publisher())?;
+    refuse_others(&caller, &peer, &context.state)?;
     let held = peer.held;
     if epoch != context.state.publisher().epoch_of(&peer.view()) {
         peer.held = 0;
@@ -143,14 +143,18 @@ fn hello(said: &[u8]) -> Result<(Peer, String), Problem> {
 }
 
 /// A token of some services is told their configuration only, and takes no other token's node over.
-fn refuse_others(caller: &Caller, peer: &Peer, publisher: &Publisher) -> Result<(), Problem> {
+fn refuse_others(caller: &Caller, peer: &Peer, state: &ControlState) -> Result<(), Problem> {
     let (Some(token), true) = (caller.name(), caller.is_limited()) else { return Ok(()) };
     let forbidden = |detail| Err(Problem::new(StatusCode::FORBIDDEN, detail));
-    if let Some(scope) = peer.scope.as_ref().filter(|scope| !caller.speaks_for(&scope.application)) {
-        let application = &scope.application;
-        return forbidden(format!("the configuration of `{application}` is not for the token `{token}`"));
+    let is_known = |service: &str| state.knows_service(service);
+    let is_anothers =
+        |scope: &&ConfigScope| !caller.may_be_told_of(&scope.application, &scope.profile, is_known);
+    if let Some(ConfigScope { application, profile }) = peer.scope.as_ref().filter(is_anothers) {
+        return forbidden(format!(
+            "the configuration of `{application}` is not for the token `{token}` with the profile `{profile}`"
+        ));
     }
-    if publisher.is_anothers(peer) {
+    if state.publisher().is_anothers(peer) {
         let node = &peer.node;
         return forbidden(format!("node `{node}` is connected with another token than `{token}`"));
     }

@@ -2,56 +2,63 @@
 
 use serde_json::Value;
 
-use super::property::{Collector, Document, Property};
+use super::property::{Collector, Document, ParseFault, Property};
 use super::scalar::plain;
 use super::yaml::{Key, Node};
 
 /// The key of a document that is no mapping.
 const BARE: &str = "document";
 
-pub(super) fn flatten(root: &Node) -> Document {
-    let mut collector = Collector::default();
+/// One document of a file; `collector` is the whole file's.
+pub(super) fn flatten(root: &Node, collector: &mut Collector) -> Result<Document, ParseFault> {
     match root {
-        Node::Map(_) => walk("", root, &mut collector),
+        Node::Map(_) => walk(&mut String::new(), root, collector)?,
         Node::Scalar { text, plain: true, .. } if plain(text).is_none() => {}
-        _ => walk(BARE, root, &mut collector),
+        _ => walk(&mut BARE.to_owned(), root, collector)?,
     }
-    collector.finish()
+    Ok(collector.document())
 }
 
-fn walk(path: &str, node: &Node, collector: &mut Collector) {
+/// `path` is the same again afterwards. It grows and shrinks in one place, for a copy at each node would cost its
+/// whole length even where there is nothing to collect.
+fn walk(path: &mut String, node: &Node, collector: &mut Collector) -> Result<(), ParseFault> {
+    let length = path.len();
     match node {
         Node::Scalar { text, plain: is_plain, place } => {
             let value = match is_plain {
                 true => plain(text).unwrap_or_else(empty),
                 false => Value::String(text.clone()),
             };
-            collector.put(Property { key: path.to_owned(), value, place: *place });
+            collector.put(Property { key: path.clone(), value, place: *place })?;
         }
         Node::List(items, place) if items.is_empty() => {
-            collector.put(Property { key: path.to_owned(), value: empty(), place: *place });
+            collector.put(Property { key: path.clone(), value: empty(), place: *place })?;
         }
         Node::List(items, _) => {
             for (index, item) in items.iter().enumerate() {
-                walk(&format!("{path}[{index}]"), item, collector);
+                path.push_str(&format!("[{index}]"));
+                walk(path, item, collector)?;
+                path.truncate(length);
             }
         }
         Node::Map(entries) => {
             for (key, value) in entries {
-                walk(&join(path, key), value, collector);
+                join(path, key);
+                walk(path, value, collector)?;
+                path.truncate(length);
             }
         }
     }
+    Ok(())
 }
 
 /// A name that is a number or a truth value becomes an index, as it is no text to Spring's parser.
-fn join(path: &str, key: &Key) -> String {
+fn join(path: &mut String, key: &Key) {
     let is_text = !key.plain || matches!(plain(&key.text), Some(Value::String(_)));
     match (path.is_empty(), is_text) {
-        (_, false) => format!("{path}[{}]", key.text),
-        (true, true) => key.text.clone(),
-        (false, true) if key.text.starts_with('[') => format!("{path}{}", key.text),
-        (false, true) => format!("{path}.{}", key.text),
+        (_, false) => path.extend(["[", key.text.as_str(), "]"]),
+        (false, true) if !key.text.starts_with('[') => path.extend([".", key.text.as_str()]),
+        (_, true) => path.push_str(&key.text),
     }
 }
 
@@ -95,6 +102,39 @@ mod tests {
         }
         assert!(flat("").is_empty() && flat("---\n---\n# nothing\n").is_empty());
         assert_eq!(flat("a: 1\n---\na: 2\n"), [json!({"a": 1}), json!({"a": 2})]);
+    }
+
+    #[test]
+    fn keys_that_multiply_are_refused() {
+        let names = (0..60).map(|depth| format!("{}{}:\n", " ".repeat(depth), "k".repeat(900)));
+        let names: String = names.collect();
+        let file = |leaves: usize| format!("{names}{}[{}]\n", " ".repeat(60), "x, ".repeat(leaves));
+        assert_eq!(parse(&file(400)).unwrap()[0].properties.len(), 400);
+        let fault = parse(&file(700)).unwrap_err();
+        assert!(fault.problem.contains("more than 32 MiB"), "{fault}");
+        assert_eq!(fault.line, 61);
+        let twice = format!("{0}---\n{0}", file(400));
+        assert!(parse(&twice).unwrap_err().problem.contains("more than 32 MiB"));
+    }
+
+    #[test]
+    fn empty_values_below_a_long_name_take_no_time() {
+        let text = format!("{}:\n  a: [{}]\n", "k".repeat(900), "{}, ".repeat(150_000));
+        let began = std::time::Instant::now();
+        assert!(parse(&text).unwrap().is_empty());
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn long_texts_are_not_copied_without_end() {
+        for copies in ["*a, ".repeat(400), format!("&b [{}], *b", "*a, ".repeat(200))] {
+            let text = format!("a: &a {}\nb: [{copies}]\n", "x".repeat(100_000));
+            let fault = parse(&text).unwrap_err();
+            assert!(fault.problem.contains("copy more than 32 MiB"), "{fault}");
+            assert_eq!(fault.line, 2);
+        }
+        let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), "*a, ".repeat(100));
+        assert_eq!(parse(&text).unwrap()[0].properties.len(), 101);
     }
 
     #[test]

@@ -171,6 +171,16 @@ impl Configuration {
         Err(ConfigurationFault::NoText)
     }
 
+    /// Whether a label may name a folder, which may hold anybody's files.
+    pub(crate) fn has_folders(&self) -> bool {
+        self.sources.iter().any(|source| matches!(source, Source::Folder(_)))
+    }
+
+    /// Whether there is a service of this name.
+    pub(crate) fn knows_service(&self, name: &str) -> bool {
+        self.state.knows_service(name)
+    }
+
     /// What encrypts and decrypts on demand.
     pub(crate) fn cipher(&self) -> Option<&Cipher> {
         self.cipher.as_ref()

@@ -6,11 +6,35 @@ use serde_json::{Map, Value};
 
 /// The highest index of a list: gaps are filled, so a single key could make any number of items.
 const MOST_ITEMS: usize = 10_000;
+/// The longest key. Each of its beginnings is looked up.
+const KEY_BYTES: usize = 4_096;
+/// The parts of one key. A tree is built, written and dropped one call inside the other, and what reads JSON
+/// commonly gives up at 128.
+const MOST_STEPS: usize = 127;
+/// Places in a whole tree, filled gaps included.
+const MOST_PLACES: usize = 1_000_000;
 
-/// A key that names no place in a tree.
+/// Why keys make no tree.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("the key `{0}` cannot be part of a tree")]
-pub(crate) struct KeyFault(String);
+pub(crate) enum KeyFault {
+    #[error("the key `{0}` cannot be part of a tree")]
+    NoPlace(String),
+    #[error(
+        "the key `{0}` is longer than {most} bytes and cannot be part of a tree; shorten it, or ask for `.properties`",
+        most = KEY_BYTES
+    )]
+    Long(String),
+    #[error(
+        "the key `{0}` has more than {most} parts and cannot be part of a tree; give it fewer, or ask for `.properties`",
+        most = MOST_STEPS
+    )]
+    Deep(String),
+    #[error(
+        "from the key `{0}` on, the tree has more than {most} places; use fewer keys and lower indices, or ask for `.properties`",
+        most = MOST_PLACES
+    )]
+    Large(String),
+}
 
 #[derive(Debug, PartialEq)]
 enum Step {
@@ -23,22 +47,31 @@ enum Step {
 pub(crate) fn tree(flat: &Map<String, Value>) -> Result<Value, KeyFault> {
     let leaves: HashSet<&str> = flat.keys().map(String::as_str).collect();
     let mut root = Value::Object(Map::new());
+    let mut room = MOST_PLACES;
     for (key, value) in flat {
         let steps = steps(key, &leaves)?;
-        put(&mut root, &steps, value.clone());
+        let large = || KeyFault::Large(crate::state::excerpt(key));
+        put(&mut root, &steps, value.clone(), &mut room).ok_or_else(large)?;
     }
     Ok(root)
 }
 
 /// Splits a key: `a.b[0].c`.
 fn steps(key: &str, leaves: &HashSet<&str>) -> Result<Vec<Step>, KeyFault> {
-    let fault = || KeyFault(crate::state::excerpt(key));
+    let beginning = || crate::state::excerpt(key);
+    let fault = || KeyFault::NoPlace(beginning());
+    if key.len() > KEY_BYTES {
+        return Err(KeyFault::Long(beginning()));
+    }
     let mut steps = Vec::new();
     let mut at = 0;
     while at < key.len() {
         let rest = &key[at..];
         if at > 0 && leaves.contains(&key[..at]) {
             return Ok(compound(steps, rest));
+        }
+        if steps.len() == MOST_STEPS {
+            return Err(KeyFault::Deep(beginning()));
         }
         if let Some(inner) = rest.strip_prefix('[') {
             let (index, _) = inner.split_once(']').ok_or_else(fault)?;
@@ -98,10 +131,11 @@ fn literal(steps: Vec<Step>) -> Vec<Step> {
     joined
 }
 
-fn put(node: &mut Value, steps: &[Step], value: Value) {
+/// `None` when there is no room for the places that this makes.
+fn put(node: &mut Value, steps: &[Step], value: Value, room: &mut usize) -> Option<()> {
     let Some((step, rest)) = steps.split_first() else {
         *node = value;
-        return;
+        return Some(());
     };
     match step {
         Step::Name(name) => {
@@ -109,7 +143,10 @@ fn put(node: &mut Value, steps: &[Step], value: Value) {
                 *node = Value::Object(Map::new());
             }
             if let Value::Object(map) = node {
-                put(map.entry(name.clone()).or_insert(Value::Null), rest, value);
+                if !map.contains_key(name) {
+                    *room = room.checked_sub(1)?;
+                }
+                put(map.entry(name.clone()).or_insert(Value::Null), rest, value, room)?;
             }
         }
         Step::Index(index) => {
@@ -118,12 +155,14 @@ fn put(node: &mut Value, steps: &[Step], value: Value) {
             }
             if let Value::Array(items) = node {
                 if items.len() <= *index {
+                    *room = room.checked_sub(index + 1 - items.len())?;
                     items.resize(index + 1, Value::Null);
                 }
-                put(&mut items[*index], rest, value);
+                put(&mut items[*index], rest, value, room)?;
             }
         }
     }
+    Some(())
 }
 
 #[cfg(test)]
@@ -158,5 +197,35 @@ mod tests {
             let flat = Map::from_iter([(key.to_owned(), json!(1))]);
             assert!(tree(&flat).is_err(), "{key}");
         }
+    }
+
+    #[test]
+    fn keys_of_any_length_and_depth_end_in_words() {
+        let key = |parts: usize| vec!["a"; parts].join(".");
+        let of = |key: String| tree(&Map::from_iter([(key, json!(1))]));
+        let deepest = of(key(MOST_STEPS)).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&deepest.to_string()).unwrap(), deepest);
+        for (key, problem) in [
+            (key(50_001), "longer than 4096 bytes"),
+            ("a".repeat(4_097), "longer than 4096 bytes"),
+            (format!("a{}", "[0]".repeat(50_000)), "longer than 4096 bytes"),
+            (key(MOST_STEPS + 1), "more than 127 parts"),
+            (format!("a{}", "[0]".repeat(MOST_STEPS)), "more than 127 parts"),
+        ] {
+            let fault = of(key).unwrap_err().to_string();
+            assert!(fault.starts_with("the key `a") && fault.contains(problem), "{fault}");
+            assert!(fault.contains("ask for `.properties`") && fault.len() < 300, "{fault}");
+        }
+        assert!(of("a".repeat(4_096)).is_ok());
+    }
+
+    #[test]
+    fn gaps_of_many_lists_are_no_way_to_fill_the_memory() {
+        let lists = |number: usize| {
+            let flat = (0..number).map(|list| (format!("l{list}[{MOST_ITEMS}]"), json!(1))).collect();
+            tree(&flat)
+        };
+        assert!(lists(50).is_ok());
+        assert!(lists(200).unwrap_err().to_string().contains("more than 1000000 places"));
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Document>, ParseFault> {
     let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).enumerate();
     while let Some((index, line)) = lines.next() {
         if matches!(line.trim_end(), "#---" | "!---") {
-            documents.push(std::mem::take(&mut collector).finish());
+            documents.push(collector.document());
             continue;
         }
         let mut logical = line.trim_start_matches(BLANK).to_owned();
@@ -28,9 +28,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Document>, ParseFault> {
             let Some((_, next)) = lines.next() else { break };
             logical.push_str(next.trim_start_matches(BLANK));
         }
-        collector.put(property(&logical, (index + 1, column))?);
+        collector.put(property(&logical, (index + 1, column))?)?;
     }
-    documents.push(collector.finish());
+    documents.push(collector.document());
     documents.retain(|document| !document.properties.is_empty());
     Ok(documents)
 }

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+/// The keys of one file. Nested names multiply: each value's key repeats every name above it.
+const KEY_BYTES: usize = 32 * 1024 * 1024;
+
 /// One key and its value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Property {
@@ -60,15 +63,27 @@ impl Document {
     }
 }
 
-/// Collects properties; a key that comes again replaces the value and keeps its place in the order.
+/// Collects the properties of one file, document by document; a key that comes again replaces the value and keeps its
+/// place in the order.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
     properties: Vec<Property>,
     positions: HashMap<String, usize>,
+    /// Of the keys of all documents.
+    bytes: usize,
 }
 
 impl Collector {
-    pub(super) fn put(&mut self, property: Property) {
+    pub(super) fn put(&mut self, property: Property) -> Result<(), ParseFault> {
+        self.bytes += property.key.len();
+        if self.bytes > KEY_BYTES {
+            let (line, column) = property.place;
+            let most = KEY_BYTES / 1024 / 1024;
+            let problem = format!(
+                "up to here the keys, each with all names above it, have more than {most} MiB; nest them less or shorten their names"
+            );
+            return Err(ParseFault { line, column, problem });
+        }
         match self.positions.get(&property.key) {
             Some(at) => self.properties[*at] = property,
             None => {
@@ -76,10 +91,13 @@ impl Collector {
                 self.properties.push(property);
             }
         }
+        Ok(())
     }
 
-    pub(super) fn finish(self) -> Document {
-        Document { properties: self.properties }
+    /// Ends a document.
+    pub(super) fn document(&mut self) -> Document {
+        self.positions.clear();
+        Document { properties: std::mem::take(&mut self.properties) }
     }
 }
 

@@ -30,6 +30,9 @@ const GATHER: Duration = Duration::from_millis(50);
 /// What an instance says of its management endpoints (Spring Cloud Netflix registers both).
 const PORT: &str = "management.port";
 const CONTEXT: &str = "management.context-path";
+/// The longest name of a file, as file systems have it, and that of a service.
+const FILE_NAME: usize = 255;
+const SERVICE_NAME: usize = 63;
 
 /// Who is to be told next.
 #[derive(Debug)]
@@ -170,19 +173,24 @@ fn door(instance: &Registered) -> Option<Door> {
     Some(Door { service: instance.service.to_string(), address, path: format!("{context}/actuator/refresh") })
 }
 
-/// Whom a file is meant for: its name, cut at each `-` from the right. `application` is everyone.
+/// Whom a file is meant for: its name, cut at each `-` from the right. `application` is everyone. A path may be
+/// anybody's who calls a webhook, and of a long name every `-` would make another long one.
 pub(crate) fn targets_of(path: &str) -> Vec<String> {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let mut stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     let mut targets = Vec::new();
+    if name.len() > FILE_NAME {
+        return targets;
+    }
+    let mut stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     loop {
-        targets.push(if stem == EVERYONE { ALL.to_owned() } else { stem.to_owned() });
+        if (1..=SERVICE_NAME).contains(&stem.len()) {
+            targets.push(if stem == EVERYONE { ALL.to_owned() } else { stem.to_owned() });
+        }
         match stem.rsplit_once('-') {
             Some((shorter, _)) if !shorter.is_empty() => stem = shorter,
             _ => break,
         }
     }
-    targets.retain(|target| !target.is_empty());
     targets
 }
 
@@ -213,6 +221,19 @@ mod tests {
         ] {
             assert_eq!(targets_of(path), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn a_name_of_many_parts_is_meant_for_no_more_than_services_can_be_called() {
+        let began = std::time::Instant::now();
+        let path = format!("{}.yml", "a-".repeat(500_000));
+        assert!(targets_of(&path).is_empty());
+        assert_eq!(targets_of(&format!("{}/pay.yml", "a-".repeat(500_000))), ["pay"]);
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        let targets = targets_of(&"a-".repeat(127));
+        assert!(targets.iter().all(|target| target.len() <= 63), "{targets:?}");
+        assert_eq!((targets.len(), targets.last().map(String::as_str)), (32, Some("a")));
+        assert_eq!(targets_of(&format!("application-{}.yml", "x".repeat(60))), ["*"]);
     }
 
     #[test]

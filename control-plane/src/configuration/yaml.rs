@@ -7,12 +7,14 @@ use std::collections::HashSet;
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::flatten::flatten;
-use super::property::{Document, ParseFault};
+use super::property::{Collector, Document, ParseFault};
 
 /// Lists and mappings inside each other.
 const DEPTH: usize = 64;
 /// Values in a text, those that aliases copy included.
 const VALUES: usize = 200_000;
+/// Bytes of text that anchors and aliases copy.
+const COPIES: usize = 32 * 1024 * 1024;
 
 /// One value as it was written.
 #[derive(Clone, Debug)]
@@ -48,7 +50,11 @@ pub(super) fn parse(text: &str) -> Result<Vec<Document>, ParseFault> {
             }
         }
     }
-    Ok(builder.documents.iter().map(flatten).filter(|document| !document.properties.is_empty()).collect())
+    let mut collector = Collector::default();
+    let documents = builder.documents.iter().map(|root| flatten(root, &mut collector));
+    let mut documents = documents.collect::<Result<Vec<Document>, ParseFault>>()?;
+    documents.retain(|document| !document.properties.is_empty());
+    Ok(documents)
 }
 
 /// The trees so far, and the lists and mappings that are still open.
@@ -58,6 +64,7 @@ struct Builder {
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     values: usize,
+    copies: usize,
 }
 
 struct Open {
@@ -91,14 +98,19 @@ impl Builder {
                 }
             }
             Event::Alias(anchor) => {
-                let Some(copy) = self.anchors.get(&anchor).cloned() else {
+                let Some(node) = self.anchors.get(&anchor) else {
                     return Err(refused(at, "this alias refers to a value that it is itself part of"));
                 };
-                let (values, depth) = weight(&copy);
-                self.values += values;
-                if self.open.len() + depth > DEPTH {
+                let weight = weight(node);
+                self.values += weight.values;
+                self.copies += weight.bytes;
+                if self.open.len() + weight.depth > DEPTH {
                     return Err(refused(at, TOO_DEEP));
                 }
+                if self.copies > COPIES {
+                    return Err(refused(at, too_many_copies()));
+                }
+                let copy = node.clone();
                 return self.complete(copy, 0, at);
             }
             _ => {}
@@ -121,8 +133,13 @@ impl Builder {
             return Err(refused(at, format!("this text has more than {VALUES} values")));
         }
         if anchor != 0 {
+            let weight = weight(&node);
+            self.values += weight.values;
+            self.copies += weight.bytes;
+            if self.copies > COPIES {
+                return Err(refused(at, too_many_copies()));
+            }
             self.anchors.insert(anchor, node.clone());
-            self.values += weight(&node).0;
         }
         let Some(open) = self.open.last_mut() else {
             self.documents.push(node);
@@ -148,6 +165,11 @@ impl Builder {
 }
 
 const TOO_DEEP: &str = "lists and mappings are nested more than 64 deep";
+
+fn too_many_copies() -> String {
+    let most = COPIES / 1024 / 1024;
+    format!("up to here `&` and `*` copy more than {most} MiB; refer to shorter texts or to fewer")
+}
 
 /// Carries out `<<`: entries of other mappings that this one does not have itself.
 fn merged(node: Node) -> Node {
@@ -179,13 +201,30 @@ fn is_text_tag(tag: Option<&str>, at: (usize, usize)) -> Result<bool, ParseFault
     }
 }
 
-/// The values in a node, and how deep it goes.
-fn weight(node: &Node) -> (usize, usize) {
-    let sum = |total: (usize, usize), part: (usize, usize)| (total.0 + part.0, total.1.max(part.1 + 1));
+/// What a copy of a node costs.
+struct Weight {
+    values: usize,
+    bytes: usize,
+    depth: usize,
+}
+
+fn weight(node: &Node) -> Weight {
+    let own = |depth: usize| Weight { values: 1, bytes: 0, depth };
+    let sum = |total: Weight, part: Weight| Weight {
+        values: total.values + part.values,
+        bytes: total.bytes + part.bytes,
+        depth: total.depth.max(part.depth + 1),
+    };
     match node {
-        Node::Scalar { .. } => (1, 0),
-        Node::List(items, _) => items.iter().map(weight).fold((1, 1), sum),
-        Node::Map(entries) => entries.iter().map(|(_, node)| weight(node)).fold((1, 1), sum),
+        Node::Scalar { text, .. } => Weight { bytes: text.len(), ..own(0) },
+        Node::List(items, _) => items.iter().map(weight).fold(own(1), sum),
+        Node::Map(entries) => {
+            let parts = entries.iter().map(|(key, node)| {
+                let part = weight(node);
+                Weight { bytes: part.bytes + key.text.len(), ..part }
+            });
+            parts.fold(own(1), sum)
+        }
     }
 }
 

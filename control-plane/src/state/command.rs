@@ -55,7 +55,15 @@ pub(crate) struct Written {
 impl Command {
     /// Whether history keeps it. What instances do is not kept: they come and go by themselves.
     pub(super) fn is_kept(&self) -> bool {
-        !matches!(self, Self::Register(..) | Self::SetStatus(..) | Self::Deregister(..) | Self::Expire(..))
+        !matches!(
+            self,
+            Self::Register(..)
+                | Self::RegisterClient { .. }
+                | Self::Amend(..)
+                | Self::SetStatus(..)
+                | Self::Deregister(..)
+                | Self::Expire(..)
+        )
     }
 }
 

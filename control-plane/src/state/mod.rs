@@ -128,6 +128,11 @@ impl State {
         look(&self.shared.model.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether there is a service of this name.
+    pub(crate) fn knows_service(&self, name: &str) -> bool {
+        self.read(|model| model.catalog.services.contains(name))
+    }
+
     /// Whether there may be other control planes with the same store.
     pub(crate) fn is_shared(&self) -> bool {
         self.shared.replicas().is_shared()

@@ -6,7 +6,9 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use portreeve_config::{BasicUser, ConfigServerConfig, ControlPlaneConfig, EurekaConfig, Secret};
+use portreeve_config::{
+    BasicUser, ConfigServerConfig, ConfigSource, ControlPlaneConfig, EurekaConfig, FolderSource, Secret,
+};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Plane, config, send_to};
@@ -104,12 +106,19 @@ async fn a_user_of_the_config_server_reads_its_own_configuration() {
     let users = vec![user(folder.path(), "all", None), user(folder.path(), "one", Some(&["orders"]))];
     let mut server = ConfigServerConfig { listen: "127.0.0.1:0".to_owned(), users, ..Default::default() };
     server.encryption.key = Some(Secret::new("a key"));
+    let files = folder.path().join("files");
+    std::fs::create_dir_all(files.join("payments")).unwrap();
+    std::fs::write(files.join("payments/application.yml"), "theirs: 1\n").unwrap();
+    server.sources = vec![
+        ConfigSource::BuiltIn,
+        ConfigSource::Folder(FolderSource { path: files, search_paths: Vec::new() }),
+    ];
     let plane = Plane::with(ControlPlaneConfig {
         config_server: Some(server),
         ..config(&folder.path().join("data"))
     })
     .await;
-    for service in ["orders", "payments"] {
+    for service in ["orders", "payments", "orders-admin"] {
         plane.put(&format!("/v1/config/{service}/default"), json!({"a": service})).await;
     }
     let address = plane.running.config_server_address().unwrap();
@@ -118,6 +127,13 @@ async fn a_user_of_the_config_server_reads_its_own_configuration() {
         ("GET", "/orders/default", 200),
         ("GET", "/orders-default.yml", 200),
         ("GET", "/actuator/health", 200),
+        ("GET", "/orders/other", 200),
+        ("GET", "/orders/admin", 403),
+        ("GET", "/orders/other,admin", 403),
+        ("GET", "/orders-admin.yml", 403),
+        ("GET", "/orders-admin/default", 403),
+        ("GET", "/orders/default/payments", 403),
+        ("GET", "/orders/default/payments(_)x", 403),
         ("GET", "/payments/default", 403),
         ("GET", "/payments-default.yml", 403),
         ("GET", "/orders,payments/default", 403),

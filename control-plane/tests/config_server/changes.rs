@@ -114,6 +114,14 @@ async fn spring_applications_are_told_of_files_layers_and_webhooks() {
 }
 
 #[tokio::test]
+async fn a_webhook_with_a_name_that_no_file_can_have_is_answered() {
+    let server = Server::with(|_, _| {}).await;
+    let body = json!({"path": ["a-".repeat(500_000), "pay-dev.yml"]}).to_string();
+    let answer = server.send("POST", "/monitor", &[], &body).await;
+    assert_eq!((answer.status, answer.json()), (200, json!(["pay", "pay-dev"])));
+}
+
+#[tokio::test]
 async fn an_application_that_does_not_answer_holds_nobody_up() {
     let server = Server::with(|config, _| config.refresh.concurrency = 2).await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();

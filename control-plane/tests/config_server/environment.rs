@@ -132,6 +132,36 @@ async fn a_document_that_is_no_mapping_stands_for_itself() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_too_deep_for_a_tree_is_still_told_flat() {
+    let key = format!("{}z", "a.".repeat(50_000));
+    let text = format!("{key}=1\nb=2\n");
+    let server = Server::of_files(&[("application.properties", text.as_str())]).await;
+    for path in ["/x-default.json", "/x-default.yml"] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text);
+        let document = answer.json();
+        let message = document["message"].as_str().unwrap();
+        assert!(message.starts_with("the key `a.a.") && message.contains("4096 bytes"), "{message}");
+    }
+    let answer = server.get("/x/default").await;
+    assert_eq!(answer.status, 200);
+    let source = &answer.json()["propertySources"][0]["source"];
+    assert_eq!((&source[key.as_str()], &source["b"]), (&json!("1"), &json!("2")));
+    assert_eq!(server.get("/x-default.properties").await.text, text.trim_end().replace('=', ": "));
+}
+
+#[tokio::test]
+async fn a_file_whose_keys_multiply_is_refused() {
+    let names = (0..60).map(|depth| format!("{}{}:\n", " ".repeat(depth), "k".repeat(900)));
+    let text = format!("{}{}[{}]\n", names.collect::<String>(), " ".repeat(60), "x, ".repeat(700));
+    let server = Server::of_files(&[("pay.yml", text.as_str()), ("orders.yml", "a: 1\n")]).await;
+    let answer = server.get("/pay/default").await;
+    assert_eq!(answer.status, 500);
+    assert!(answer.text.contains("pay.yml: line 61") && answer.text.contains("32 MiB"), "{}", answer.text);
+    assert_eq!(server.get("/orders/default").await.status, 200);
+}
+
+#[tokio::test]
 async fn refusals_are_those_of_the_protocol() {
     let server = Server::of_files(&FILES).await;
     for (method, path, status) in [

@@ -35,6 +35,9 @@ pub struct Reloader {
     control: State,
     /// The control plane's routes that are in force: the last ones that compiled.
     good_routes: Vec<RouteConfig>,
+    /// Whether newer ones were refused. Until others come, or a file with which they do, no revision is acknowledged:
+    /// whoever waits for one would take it for what is in force.
+    is_refusing: bool,
     keeper: Keeper,
     /// The services of the file.
     fixed: BTreeMap<String, FixedService>,
@@ -68,6 +71,7 @@ impl Reloader {
             file: start,
             control,
             good_routes,
+            is_refusing: false,
             keeper,
             fixed,
             names,
@@ -102,11 +106,14 @@ impl Reloader {
     ) {
         loop {
             tokio::select! {
-                Some(event) = events.recv() => self.hear(event, session.as_ref()).await,
+                Some(event) = events.recv() => self.hear(event, session.as_ref()),
                 name = self.names.changed() => self.take_addresses(&name),
                 update = files.recv() => {
                     let Some(FileUpdate { file, settings, workers, told }) = update else { break };
                     let outcome = self.put_file(file, (settings, workers)).await;
+                    if outcome.is_ok() && self.is_refusing && self.put_in_force(true, []).is_ok() {
+                        say(NodeMessage::Ack { revision: self.control.revision }, session.as_ref());
+                    }
                     // Whoever asked may have stopped waiting.
                     let _ = told.send(self.count(outcome));
                 }
@@ -116,7 +123,7 @@ impl Reloader {
         self.keeper.finish(&self.control).await;
     }
 
-    async fn hear(&mut self, event: SessionEvent, session: Option<&Session>) {
+    fn hear(&mut self, event: SessionEvent, session: Option<&Session>) {
         let (revision, outcome) = match event {
             SessionEvent::Snapshot(state) => {
                 tracing::info!(revision = state.revision, "the control plane sent its whole state");
@@ -146,13 +153,12 @@ impl Reloader {
         };
         self.outage.end();
         self.keeper.touch();
-        let Some(session) = session else { return };
-        session
-            .say(match outcome {
-                Ok(()) => NodeMessage::Ack { revision },
-                Err(Faults(faults)) => NodeMessage::Nack { revision, faults },
-            })
-            .await;
+        match outcome {
+            // What was refused was said when it was.
+            Ok(()) if self.is_refusing => {}
+            Ok(()) => say(NodeMessage::Ack { revision }, session),
+            Err(Faults(faults)) => say(NodeMessage::Nack { revision, faults }, session),
+        }
     }
 
     fn count(&self, outcome: Result<(), Faults>) -> Result<(), Faults> {
@@ -233,6 +239,9 @@ impl Reloader {
         let endpoints: BTreeMap<_, _> = merge::endpoints_of(found, &self.control.instances);
         let mut next = self.live.load().with_endpoints(endpoints);
         let outcome = if routes_changed { self.compile_routes(&next).map(Some) } else { Ok(None) };
+        if routes_changed {
+            self.is_refusing = outcome.is_err();
+        }
         let outcome = outcome.map(|compiled| {
             if let Some(snapshot) = compiled {
                 next = snapshot;
@@ -247,5 +256,11 @@ impl Reloader {
     fn compile_routes(&self, with: &Snapshot) -> Result<Snapshot, Faults> {
         let routes = merge::routes(&self.file, &self.control.routes)?;
         with.with_routes(routes, with.auth.clone())
+    }
+}
+
+fn say(message: NodeMessage, session: Option<&Session>) {
+    if let Some(session) = session {
+        session.say(message);
     }
 }

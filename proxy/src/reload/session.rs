@@ -67,7 +67,7 @@ pub enum SessionEvent {
 
 /// A conversation that is kept up until it is dropped.
 pub struct Session {
-    say: mpsc::Sender<NodeMessage>,
+    say: mpsc::UnboundedSender<NodeMessage>,
     task: JoinHandle<()>,
 }
 
@@ -79,7 +79,8 @@ impl Session {
         held: Revision,
         events: mpsc::Sender<SessionEvent>,
     ) -> Self {
-        let (say, said) = mpsc::channel(256);
+        // Whoever takes events answers them here: if it had to wait for room, and the conversation for it, neither would go on.
+        let (say, said) = mpsc::unbounded_channel();
         let rounds = Rounds::over(settings.urls.len());
         let conversation = Conversation { client, settings, said, events, held, registered: None, rounds };
         Self { say, task: tokio::spawn(conversation.keep_up()) }
@@ -87,9 +88,9 @@ impl Session {
 
     /// Says something to the control plane. A registration is said again after each reconnection until it is
     /// taken back; anything else is dropped while there is no stream.
-    pub async fn say(&self, message: NodeMessage) {
+    pub fn say(&self, message: NodeMessage) {
         // The task ends only with the session itself.
-        let _ = self.say.send(message).await;
+        let _ = self.say.send(message);
     }
 }
 
@@ -102,7 +103,7 @@ impl Drop for Session {
 struct Conversation {
     client: Client,
     settings: SessionSettings,
-    said: mpsc::Receiver<NodeMessage>,
+    said: mpsc::UnboundedReceiver<NodeMessage>,
     events: mpsc::Sender<SessionEvent>,
     held: Revision,
     /// What is said again after each reconnection.
@@ -147,13 +148,15 @@ impl Conversation {
         renew.tick().await;
         loop {
             tokio::select! {
-                line = stream.next_line() => self.hear(&line?).await?,
+                // What is heard is answered: were the answers not first, a burst of changes would pile them up.
+                biased;
                 message = self.said.recv() => {
                     let message = message.ok_or("the node is stopping")?;
                     self.remember(&message);
                     stream.write(&message).await?;
                 }
                 _ = renew.tick() => stream.write(&NodeMessage::Renew).await?,
+                line = stream.next_line() => self.hear(&line?, &mut stream).await?,
             }
         }
     }
@@ -188,9 +191,27 @@ impl Conversation {
         Ok(stream)
     }
 
-    async fn hear(&mut self, line: &[u8]) -> Result<(), String> {
-        let message: ControlMessage = serde_json::from_slice(line)
-            .map_err(|error| format!("the control plane sent an unreadable line: {error}"))?;
+    /// Takes a line, and those that came with it. Changes in a row are one: a burst of a thousand is not a thousand times
+    /// the work that follows a change.
+    async fn hear(&mut self, line: &[u8], stream: &mut Stream) -> Result<(), String> {
+        let mut message = understood(line)?;
+        while let Some(line) = stream.ready_line() {
+            message = match (message, understood(&line)?) {
+                (ControlMessage::Change(mut change), ControlMessage::Change(next)) => {
+                    change.revision = next.revision;
+                    change.events.extend(next.events);
+                    ControlMessage::Change(change)
+                }
+                (before, next) => {
+                    self.pass_on(before).await?;
+                    next
+                }
+            };
+        }
+        self.pass_on(message).await
+    }
+
+    async fn pass_on(&mut self, message: ControlMessage) -> Result<(), String> {
         let event = match message {
             ControlMessage::Snapshot(snapshot) => {
                 self.held = snapshot.revision;
@@ -236,16 +257,24 @@ impl Stream {
         written.map_err(|_| silent())?.map_err(|error| error.to_string())
     }
 
+    /// The next line, where all of it was read already.
+    fn ready_line(&mut self) -> Option<Bytes> {
+        let Some(at) = self.read[self.searched..].iter().position(|byte| *byte == b'\n') else {
+            self.searched = self.read.len();
+            return None;
+        };
+        let end = std::mem::take(&mut self.searched) + at;
+        let mut line = self.read.split_to(end + 1);
+        line.truncate(end);
+        Some(line.freeze())
+    }
+
     /// The next line. Can be dropped at any await without losing what was read.
     async fn next_line(&mut self) -> Result<Bytes, String> {
         loop {
-            if let Some(at) = self.read[self.searched..].iter().position(|byte| *byte == b'\n') {
-                let end = std::mem::take(&mut self.searched) + at;
-                let mut line = self.read.split_to(end + 1);
-                line.truncate(end);
-                return Ok(line.freeze());
+            if let Some(line) = self.ready_line() {
+                return Ok(line);
             }
-            self.searched = self.read.len();
             if self.read.len() > MAX_LINE {
                 return Err(format!("the control plane sent a line of over {MAX_LINE} bytes"));
             }
@@ -257,6 +286,11 @@ impl Stream {
             }
         }
     }
+}
+
+fn understood(line: &[u8]) -> Result<ControlMessage, String> {
+    serde_json::from_slice(line)
+        .map_err(|error| format!("the control plane sent an unreadable line: {error}"))
 }
 
 fn silent() -> String {

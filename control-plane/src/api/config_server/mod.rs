@@ -104,7 +104,7 @@ impl Server {
         let asked = asked.map_err(|fault| self.or_wrong_method(fault.into(), path, &query))?;
         refuse_method(&asked, &head.method)?;
         if let Some(caller) = limited {
-            refuse_others(&caller, &asked)?;
+            self.refuse_others(&caller, &asked)?;
         }
         match asked {
             Asked::Health => Ok(health::health(&self.configuration, is_known).await),
@@ -174,6 +174,30 @@ impl Server {
         Ok(environment::typed("application/json", answer))
     }
 
+    /// A user that is limited to some services is told their configuration, and nobody else's. A plain text may be
+    /// anybody's file, whatever application it is asked for with, and so may what lies in a folder that a label names.
+    fn refuse_others(&self, caller: &Caller, asked: &Asked) -> Result<(), Refusal> {
+        let is_own = match asked {
+            Asked::Environment { name, profiles, label } | Asked::File { name, profiles, label, .. } => {
+                let is_known = |service: &str| self.configuration.knows_service(service);
+                let query = Query::of(name, profiles);
+                let mut pairs = query
+                    .names
+                    .iter()
+                    .flat_map(|name| query.profiles.iter().map(move |profile| (name, profile)));
+                (label.is_none() || !self.configuration.has_folders())
+                    && pairs.all(|(name, profile)| caller.may_be_told_of(name, profile, is_known))
+            }
+            Asked::Text { .. } | Asked::Decrypt | Asked::Monitor => false,
+            Asked::Encrypt | Asked::EncryptStatus | Asked::Key | Asked::Health => true,
+        };
+        if is_own {
+            return Ok(());
+        }
+        let user = caller.name().map(|name| name.to_string()).unwrap_or_default();
+        Err(Refusal::new(StatusCode::FORBIDDEN, format!("this is not for the user `{user}`")))
+    }
+
     /// A path that only the other kind of method has is no unknown one.
     fn or_wrong_method(&self, refusal: Refusal, path: &str, query: &str) -> Refusal {
         match asked(path, true, has_flag(query, "useDefaultLabel")) {
@@ -181,23 +205,6 @@ impl Server {
             Err(_) => refusal,
         }
     }
-}
-
-/// A user that is limited to some services is told their configuration, and nobody else's. A plain text may be
-/// anybody's file, whatever application it is asked for with.
-fn refuse_others(caller: &Caller, asked: &Asked) -> Result<(), Refusal> {
-    let is_own = match asked {
-        Asked::Environment { name, .. } | Asked::File { name, .. } => {
-            name.split(',').all(|name| caller.speaks_for(name))
-        }
-        Asked::Text { .. } | Asked::Decrypt | Asked::Monitor => false,
-        Asked::Encrypt | Asked::EncryptStatus | Asked::Key | Asked::Health => true,
-    };
-    if is_own {
-        return Ok(());
-    }
-    let user = caller.name().map(|name| name.to_string()).unwrap_or_default();
-    Err(Refusal::new(StatusCode::FORBIDDEN, format!("this is not for the user `{user}`")))
 }
 
 fn refuse_method(asked: &Asked, method: &Method) -> Result<(), Refusal> {
