@@ -23,7 +23,7 @@ const WORDS: [&str; 13] = [
     "cookie",
 ];
 
-/// How names end that end in `key` and yet lock nothing up; without what may stand between their words.
+/// Ends of names whose `key` opens nothing, without what may stand between their words.
 const OPEN_KEYS: [&str; 5] = ["publickey", "routingkey", "partitionkey", "cachekey", "sortkey"];
 
 /// What stands before a secret in the middle of a value, such as a connection string of JDBC or of Azure.
@@ -69,8 +69,8 @@ fn has_pair(value: &str) -> bool {
 /// Whether a URL in it has anything before its host: what has no colon may be a token.
 fn has_user_info(value: &str) -> bool {
     let ends = |next: char| matches!(next, '/' | '?' | '#') || next.is_whitespace();
-    let authorities = value.split("://").skip(1).filter_map(|rest| rest.split(ends).next());
-    authorities.into_iter().any(|authority| authority.contains('@'))
+    let mut authorities = value.split("://").skip(1).filter_map(|rest| rest.split(ends).next());
+    authorities.any(|authority| authority.contains('@'))
 }
 
 #[cfg(test)]

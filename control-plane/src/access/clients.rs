@@ -170,13 +170,20 @@ impl Client {
     }
 }
 
+impl Visit {
+    /// What counts as one client address.
+    pub(crate) fn client_address(&self) -> IpAddr {
+        place(self.peer.ip())
+    }
+}
+
 impl Drop for Visit {
     fn drop(&mut self) {
         // Under the lock, so that nobody enters by a client that is being forgotten.
         let mut known = self.clients.lock();
         self.client.connections.fetch_sub(1, Ordering::Relaxed);
         if self.client.is_idle() {
-            known.clients.remove(&place(self.peer.ip()));
+            known.clients.remove(&self.client_address());
         }
     }
 }

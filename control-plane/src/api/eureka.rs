@@ -124,7 +124,7 @@ impl Eureka {
     async fn let_in(&self, head: &Parts, visit: &Arc<Visit>, body: Incoming) -> Response {
         let target = Target::of(head.uri.path());
         let mut entry = self.entry(target.as_ref(), head, visit);
-        let response = match self.users.check(&head.headers).await {
+        let response = match self.users.check(&head.headers, Some(visit.client_address())).await {
             Err(stranger) => {
                 let response = stranger.answer(Some(visit));
                 if !strangers::is_spent(&response) {

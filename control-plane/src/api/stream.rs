@@ -146,7 +146,7 @@ fn hello(said: &[u8]) -> Result<(Peer, String), Problem> {
 fn refuse_others(caller: &Caller, peer: &Peer, state: &ControlState) -> Result<(), Problem> {
     let (Some(token), true) = (caller.name(), caller.is_limited()) else { return Ok(()) };
     let forbidden = |detail| Err(Problem::new(StatusCode::FORBIDDEN, detail));
-    let is_known = |service: &str| state.knows_service(service);
+    let is_known = |service: &str| state.knows_application(service);
     let is_anothers =
         |scope: &&ConfigScope| !caller.may_be_told_of(&scope.application, &scope.profile, is_known);
     if let Some(ConfigScope { application, profile }) = peer.scope.as_ref().filter(is_anothers) {

@@ -118,11 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn empty_values_below_a_long_name_take_no_time() {
-        let text = format!("{}:\n  a: [{}]\n", "k".repeat(900), "{}, ".repeat(150_000));
+    fn empty_values_below_a_long_name_do_not_copy_it() {
+        let text = format!("? {}\n: [{}]\n", "k".repeat(2_000_000), "{}, ".repeat(150_000));
         let began = std::time::Instant::now();
         assert!(parse(&text).unwrap().is_empty());
-        assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -176,9 +176,9 @@ impl Configuration {
         self.sources.iter().any(|source| matches!(source, Source::Folder(_)))
     }
 
-    /// Whether there is a service of this name.
-    pub(crate) fn knows_service(&self, name: &str) -> bool {
-        self.state.knows_service(name)
+    /// Whether there is a service of this name, or configuration for one.
+    pub(crate) fn knows_application(&self, name: &str) -> bool {
+        self.state.knows_application(name)
     }
 
     /// What encrypts and decrypts on demand.

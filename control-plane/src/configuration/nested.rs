@@ -222,8 +222,8 @@ mod tests {
     #[test]
     fn gaps_of_many_lists_are_no_way_to_fill_the_memory() {
         let lists = |number: usize| {
-            let flat = (0..number).map(|list| (format!("l{list}[{MOST_ITEMS}]"), json!(1))).collect();
-            tree(&flat)
+            let flat = (0..number).map(|list| (format!("l{list}[{MOST_ITEMS}]"), json!(1)));
+            tree(&flat.collect::<Map<_, _>>())
         };
         assert!(lists(50).is_ok());
         assert!(lists(200).unwrap_err().to_string().contains("more than 1000000 places"));

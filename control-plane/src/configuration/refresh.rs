@@ -173,8 +173,8 @@ fn door(instance: &Registered) -> Option<Door> {
     Some(Door { service: instance.service.to_string(), address, path: format!("{context}/actuator/refresh") })
 }
 
-/// Whom a file is meant for: its name, cut at each `-` from the right. `application` is everyone. A path may be
-/// anybody's who calls a webhook, and of a long name every `-` would make another long one.
+/// Whom a file is meant for: its name, cut at each `-` from the right. `application` is everyone. Whoever
+/// calls a webhook chooses the path, and each `-` of a long name would make another long name.
 pub(crate) fn targets_of(path: &str) -> Vec<String> {
     let name = path.rsplit('/').next().unwrap_or(path);
     let mut targets = Vec::new();

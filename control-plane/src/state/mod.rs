@@ -26,7 +26,7 @@ use crate::configuration::Standing;
 use crate::history::Author;
 use crate::publisher::{Publisher, Watcher};
 use crate::registry::{Age, InstanceKey, Leases};
-use crate::store::{Store, StoreError, Wake};
+use crate::store::{LayerKey, Store, StoreError, Wake};
 
 use replicas::Replicas;
 
@@ -128,9 +128,12 @@ impl State {
         look(&self.shared.model.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether there is a service of this name.
-    pub(crate) fn knows_service(&self, name: &str) -> bool {
-        self.read(|model| model.catalog.services.contains(name))
+    /// Whether there is a service of this name, or configuration for one.
+    pub(crate) fn knows_application(&self, name: &str) -> bool {
+        self.read(|model| {
+            let of_it = |layer: &LayerKey| layer.application == name;
+            model.catalog.services.contains(name) || model.catalog.layers.keys().any(of_it)
+        })
     }
 
     /// Whether there may be other control planes with the same store.

@@ -6,6 +6,7 @@ mod support;
 
 mod audit;
 mod credentials;
+mod guesses;
 mod limits;
 mod nodes;
 mod roles;

@@ -1,6 +1,7 @@
 //! Control planes that share an etcd: one history for all, and what becomes of their nodes when one of them dies.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod distance;
 #[path = "../support/etcd.rs"]
 mod etcd;
 mod followers;

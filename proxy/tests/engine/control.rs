@@ -317,9 +317,9 @@ async fn a_burst_of_changes_holds_nothing_up() {
     assert_eq!(stream.hear().await, NodeMessage::Ack { revision: 1 });
     let mut burst = String::new();
     for revision in 2..2 + CHANGES {
-        // What stands between two changes keeps them apart.
+        // What stands between two changes keeps them apart, and is acknowledged too.
         burst += &format!("{}\n", change(revision, "instance_put", instance(&origin)));
-        burst += &format!("{}\n", json!({"type": "registered", "revision": revision}));
+        burst += &format!("{}\n", json!({"type": "resumed", "revision": revision}));
     }
     stream.out.write_all(burst.as_bytes()).await.unwrap();
     while stream.hear().await != (NodeMessage::Ack { revision: 1 + CHANGES }) {}

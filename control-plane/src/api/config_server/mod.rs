@@ -72,7 +72,8 @@ async fn serve(State(server): State<Server>, request: Request) -> Response {
         let peer = visit.as_deref().map(|visit| visit.peer);
         Entry::new("config", request.method().as_str(), &path, peer)
     });
-    let caller = server.users.check(request.headers()).await;
+    let client = visit.as_deref().map(Visit::client_address);
+    let caller = server.users.check(request.headers(), client).await;
     if let (Some(entry), Ok(caller)) = (&mut entry, &caller) {
         entry.who = caller.who();
     }
@@ -179,7 +180,7 @@ impl Server {
     fn refuse_others(&self, caller: &Caller, asked: &Asked) -> Result<(), Refusal> {
         let is_own = match asked {
             Asked::Environment { name, profiles, label } | Asked::File { name, profiles, label, .. } => {
-                let is_known = |service: &str| self.configuration.knows_service(service);
+                let is_known = |service: &str| self.configuration.knows_application(service);
                 let query = Query::of(name, profiles);
                 let mut pairs = query
                     .names

@@ -2,6 +2,7 @@
 //! under it which instances the process hears from. When it dies the lease ends, and all it said with it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -168,6 +169,27 @@ impl Follower {
         let mut in_sync_since = None;
         loop {
             tokio::select! {
+                // Signs of life are few, and none waits behind what there may be much of.
+                biased;
+                answer = lines.alive.message() => match answer {
+                    Ok(Some(LeaseKeepAliveResponse { ttl })) if ttl > 0 => heard = Instant::now(),
+                    Ok(Some(_)) => return self.broken(CallFault::LeaseGone),
+                    Ok(None) => return End::Broken("etcd ended the conversation".to_owned()),
+                    Err(status) => return self.broken(self.database.client.fault(status)),
+                },
+                _ = tick.tick() => {
+                    if heard.elapsed() > SILENCE {
+                        return End::Broken("etcd is silent".to_owned());
+                    }
+                    // A full line says that the last one has not gone yet.
+                    let _ = lines.renew.try_send(LeaseRequest { id: self.lease.unwrap_or_default() });
+                    let settled = in_sync_since.is_some_and(|since: Instant| since.elapsed() >= SETTLED_AFTER);
+                    sharing.settled.store(settled, Ordering::Relaxed);
+                }
+                _ = self.from.changed() => {
+                    self.next = *self.from.borrow_and_update();
+                    return End::Anew;
+                }
                 answer = lines.watch.message() => match answer {
                     Ok(Some(answer)) => {
                         if let Some(end) = self.take(answer, sharing) {
@@ -182,31 +204,12 @@ impl Follower {
                     Ok(None) => return End::Broken("etcd ended the watch".to_owned()),
                     Err(status) => return self.broken(self.database.client.fault(status)),
                 },
-                answer = lines.alive.message() => match answer {
-                    Ok(Some(LeaseKeepAliveResponse { ttl })) if ttl > 0 => heard = Instant::now(),
-                    Ok(Some(_)) => return self.broken(CallFault::LeaseGone),
-                    Ok(None) => return End::Broken("etcd ended the conversation".to_owned()),
-                    Err(status) => return self.broken(self.database.client.fault(status)),
-                },
-                Some(claim) = said.recv() => {
-                    self.note(claim);
-                    while let Ok(claim) = said.try_recv() {
-                        self.note(claim);
-                    }
-                }
-                _ = tick.tick() => {
-                    if heard.elapsed() > SILENCE {
-                        return End::Broken("etcd is silent".to_owned());
-                    }
-                    // A full line says that the last one has not gone yet.
-                    let _ = lines.renew.try_send(LeaseRequest { id: self.lease.unwrap_or_default() });
-                    let settled = in_sync_since.is_some_and(|since: Instant| since.elapsed() >= SETTLED_AFTER);
-                    sharing.settled.store(settled, Ordering::Relaxed);
-                }
-                _ = self.from.changed() => {
-                    self.next = *self.from.borrow_and_update();
-                    return End::Anew;
-                }
+                Some(claim) = said.recv() => self.note(claim),
+                () = ready(()), if !self.untold.is_empty() => {}
+            }
+            // Whatever the turn was for: a watch that never rests would keep claims waiting.
+            while let Ok(claim) = said.try_recv() {
+                self.note(claim);
             }
             if let Err(fault) = self.tell().await {
                 return self.broken(fault);
@@ -320,7 +323,8 @@ impl Follower {
         }
     }
 
-    /// Tells etcd whom this process hears from, as far as that is news.
+    /// Tells etcd whom this process hears from, as far as that is news and goes into one transaction. Between two of
+    /// them there are signs of life: without, the lease would end while thousands are told, and all would be untold.
     async fn tell(&mut self) -> Result<(), CallFault> {
         let Some(lease) = self.lease else { return Ok(()) };
         if let Some((report, is_told @ false)) = &mut self.report {
@@ -329,19 +333,22 @@ impl Follower {
             let _: PutResponse = self.database.client.call("/etcdserverpb.KV/Put", put).await?;
             *is_told = true;
         }
-        while !self.untold.is_empty() {
-            let keys: Vec<InstanceKey> = self.untold.iter().take(TOGETHER).cloned().collect();
-            let operation = |key: &InstanceKey| {
-                let place = self.database.keys.claim(&self.database.replica, key);
-                match self.held.get(key) {
-                    Some(node) => RequestOp::put(place, node.as_deref().unwrap_or_default(), lease),
-                    None => RequestOp::delete(place),
-                }
-            };
-            let success = keys.iter().map(operation).collect();
-            let request = TxnRequest { compare: Vec::<Compare>::new(), success, failure: Vec::new() };
-            let _: TxnResponse = self.database.client.call("/etcdserverpb.KV/Txn", request).await?;
-            self.untold.retain(|key| !keys.contains(key));
+        let keys: Vec<InstanceKey> = self.untold.iter().take(TOGETHER).cloned().collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let operation = |key: &InstanceKey| {
+            let place = self.database.keys.claim(&self.database.replica, key);
+            match self.held.get(key) {
+                Some(node) => RequestOp::put(place, node.as_deref().unwrap_or_default(), lease),
+                None => RequestOp::delete(place),
+            }
+        };
+        let success = keys.iter().map(operation).collect();
+        let request = TxnRequest { compare: Vec::<Compare>::new(), success, failure: Vec::new() };
+        let _: TxnResponse = self.database.client.call("/etcdserverpb.KV/Txn", request).await?;
+        for key in &keys {
+            self.untold.remove(key);
         }
         Ok(())
     }
