@@ -7,10 +7,12 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
-use portreeve_config::{AuthConfig, Document, DuplicateSlashes, Propagation, ProxyVersion, import};
+use portreeve_config::{
+    AuthConfig, Document, DuplicateSlashes, PathParameters, Propagation, ProxyVersion, import,
+};
 use portreeve_proxy::client::FetchError;
 use portreeve_proxy::policy::auth::{Authenticator, KeyFetch, KeySources};
-use portreeve_proxy::policy::path;
+use portreeve_proxy::policy::path::{self, Reading};
 use portreeve_proxy::policy::trace::{Sampler, TraceContext};
 use portreeve_proxy::server::proxy_protocol::{self, Header, Parsed};
 use portreeve_proxy::target::Target;
@@ -32,16 +34,20 @@ pub(crate) const ALL: &[(&str, Case)] = &[
 pub(crate) fn target(bytes: &[u8]) {
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     if let Ok(text) = std::str::from_utf8(&bytes[..end])
-        && let Ok(canonical) = path::canonical(text, DuplicateSlashes::Merge)
+        && let Ok(canonical) = path::canonical(
+            text,
+            Reading { slashes: DuplicateSlashes::Merge, parameters: PathParameters::Keep },
+        )
     {
         assert_plain(&canonical);
-        let again = path::canonical(&canonical, DuplicateSlashes::Refuse);
+        let again =
+            path::canonical(&canonical, Reading { parameters: PathParameters::Keep, ..Reading::default() });
         assert_eq!(again.as_deref(), Ok(&*canonical), "read again it is another one");
     }
     let Ok(request) = Request::builder().uri(&bytes[..end]).body(()) else { return };
     let mut head = request.into_parts().0;
     head.headers = fields(&bytes[end..]);
-    let Ok(target) = Target::read(&head, DuplicateSlashes::Refuse) else { return };
+    let Ok(target) = Target::read(&head, Reading::default()) else { return };
     assert_plain(target.path());
     assert_eq!(target.host(), target.host().to_ascii_lowercase());
     assert!(target.host().bytes().all(|byte| byte.is_ascii_graphic() && !b"/\\@,#?".contains(&byte)));

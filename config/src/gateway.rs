@@ -30,6 +30,9 @@ pub struct GatewayConfig {
     /// What is done with paths that hold two slashes in a row.
     #[serde(default, skip_serializing_if = "DuplicateSlashes::is_default")]
     pub duplicate_slashes: DuplicateSlashes,
+    /// What is done with paths that hold a `;`, behind which some servers see parameters that are no part of the path.
+    #[serde(default, skip_serializing_if = "PathParameters::is_default")]
+    pub path_parameters: PathParameters,
     /// The address of `/metrics`, `/livez`, `/readyz` and `/v1/explain`. Keep it on loopback or a private network.
     #[serde(default = "default_admin")]
     pub admin: String,
@@ -82,6 +85,7 @@ impl Default for GatewayConfig {
             listeners: Vec::new(),
             trusted_proxies: Vec::new(),
             duplicate_slashes: DuplicateSlashes::default(),
+            path_parameters: PathParameters::default(),
             admin: default_admin(),
             workers: None,
             control_plane: None,
@@ -120,6 +124,25 @@ pub enum DuplicateSlashes {
 }
 
 impl DuplicateSlashes {
+    /// Whether it is the default.
+    pub fn is_default(&self) -> bool {
+        *self == Self::Refuse
+    }
+}
+
+/// What is done with paths that hold a `;` (`/admin;x`), which servers of Java read as the path before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PathParameters {
+    /// They are refused with 400.
+    #[default]
+    Refuse,
+    /// They are routed and passed on as they are: `/admin;x` is another path than `/admin`. Only where no service takes
+    /// parameters off, or no route is more open than another.
+    Keep,
+}
+
+impl PathParameters {
     /// Whether it is the default.
     pub fn is_default(&self) -> bool {
         *self == Self::Refuse

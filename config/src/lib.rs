@@ -53,8 +53,8 @@ pub use dns::DnsConfig;
 pub use eureka::{BasicUser, EurekaConfig};
 pub use fault::{Fault, Faults};
 pub use gateway::{
-    AccessLog, AuthConfig, AuthProvider, CacheConfig, DuplicateSlashes, GatewayConfig, Propagation,
-    TracingConfig, ZipkinConfig,
+    AccessLog, AuthConfig, AuthProvider, CacheConfig, DuplicateSlashes, GatewayConfig, PathParameters,
+    Propagation, TracingConfig, ZipkinConfig,
 };
 pub use limits::{Http2Limits, Limits};
 pub use link::ControlPlaneLink;

@@ -86,7 +86,7 @@ impl Exchange {
     /// and a log line too. From here on `head` holds no field that ends at this hop, and none that only this hop
     /// may set but by its own word: route, token, cache and service all see the same fields.
     pub fn begin(pinned: Arc<Pinned>, head: &mut request::Parts, peer: &Peer) -> Self {
-        let (target, mut refused) = match Target::read(head, pinned.settings.duplicate_slashes) {
+        let (target, mut refused) = match Target::read(head, pinned.settings.paths) {
             Ok(target) => (target, None),
             Err(rejection) => (Target::unreadable(), Some(rejection)),
         };

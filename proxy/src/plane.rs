@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use portreeve_config::{DuplicateSlashes, Networks, Propagation};
+use portreeve_config::{Networks, Propagation};
 
 use crate::access_log::AccessLog;
 use crate::metrics::{NOBODY, PlaneStats, RouteStats};
 use crate::policy::cache::ResponseCache;
 use crate::policy::headers::{Forwarding, Via};
+use crate::policy::path::Reading;
 use crate::policy::trace::Sampler;
 use crate::snapshot::Snapshot;
 use crate::telemetry::SpanSink;
@@ -56,8 +57,8 @@ pub struct Settings {
     pub realm: String,
     /// Proxies in front whose word about a request's origin is taken, where that of clients is replaced.
     pub trusted_proxies: TrustedProxies,
-    /// What is done with paths that hold two slashes in a row.
-    pub duplicate_slashes: DuplicateSlashes,
+    /// What is made of paths that can be read in two ways.
+    pub paths: Reading,
     /// Decides which new traces are recorded.
     pub sampler: Sampler,
     /// The header form of new traces.
@@ -74,7 +75,7 @@ impl Settings {
             via: Via::new(name),
             realm: String::new(),
             trusted_proxies: TrustedProxies::default(),
-            duplicate_slashes: DuplicateSlashes::Refuse,
+            paths: Reading::default(),
             sampler: Sampler::new(0.0),
             propagation: Propagation::W3c,
             spans: None,

@@ -7,7 +7,6 @@ use http::header;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Version};
-use portreeve_config::DuplicateSlashes;
 
 use crate::policy::headers::is_framed_once;
 use crate::policy::path;
@@ -35,7 +34,7 @@ impl Target {
     ///
     /// # Errors
     /// [`Rejection::NotServed`], [`Rejection::Framing`], [`Rejection::Host`] and [`Rejection::Path`].
-    pub fn read(head: &Parts, slashes: DuplicateSlashes) -> Result<Self, Rejection> {
+    pub fn read(head: &Parts, reading: path::Reading) -> Result<Self, Rejection> {
         // A tunnel leads past every policy, and an echo shows what was added on the way.
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return Err(Rejection::NotServed);
@@ -46,7 +45,7 @@ impl Target {
         let mut target = Self::with_authority(authority(head)?)?;
         target.is_in_field = head.uri.authority().is_none() && target.authority.is_some();
         target.written = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("*"));
-        target.path = match path::canonical(target.written.path(), slashes).map_err(Rejection::Path)? {
+        target.path = match path::canonical(target.written.path(), reading).map_err(Rejection::Path)? {
             Cow::Borrowed(_) => None,
             Cow::Owned(path) => Some(path.into()),
         };

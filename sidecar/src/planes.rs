@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portreeve_config::{ByteSize, Faults, Period, RetryConfig, RouteConfig, SidecarConfig};
+use portreeve_config::{ByteSize, Faults, PathParameters, Period, RetryConfig, RouteConfig, SidecarConfig};
 use portreeve_proxy::access_log::AccessLog;
 use portreeve_proxy::address::Dial;
 use portreeve_proxy::client::Client;
@@ -14,6 +14,7 @@ use portreeve_proxy::plane::{Plane, Settings};
 use portreeve_proxy::policy::balance::EndpointSpec;
 use portreeve_proxy::policy::cache::ResponseCache;
 use portreeve_proxy::policy::headers::Forwarding;
+use portreeve_proxy::policy::path::Reading;
 use portreeve_proxy::policy::trace::Sampler;
 use portreeve_proxy::reload::Live;
 use portreeve_proxy::server::{ListenError, Server, ServerSettings};
@@ -113,6 +114,7 @@ fn settings(config: &SidecarConfig, spans: &Option<Arc<dyn SpanSink>>) -> Settin
     Settings {
         sampler: Sampler::new(config.tracing.sample),
         propagation: config.tracing.propagation,
+        paths: Reading { parameters: PathParameters::Keep, ..Reading::default() },
         spans: spans.clone(),
         ..Settings::named(&trace_name(config))
     }

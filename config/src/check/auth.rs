@@ -2,11 +2,32 @@
 //! anyone can sign, is refused here and not at the first request.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{address, headers, process, route};
-use crate::{AuthConfig, AuthProvider, Fault, Faults, suggest};
+use crate::{AuthConfig, AuthProvider, Fault, Faults, Period, suggest};
 
+/// A greater difference between two clocks is a fault to be mended, not to be allowed for.
+pub const LONGEST_LEEWAY: Duration = Duration::from_secs(300);
+/// How often an issuer's keys are fetched: between hammering it and never hearing of a revoked key.
+pub const KEY_REFRESH: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
+/// Fields that make the message what it is, or the token itself: a claim can't stand there.
+pub const NO_CLAIMS: [&str; 12] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 /// Signature algorithms whose keys can be published (RFC 7518, 3.1; RFC 8037, 3.1).
 const ASYMMETRIC: [&str; 9] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
@@ -47,10 +68,19 @@ fn provider(provider: &AuthProvider, services: Option<&BTreeSet<String>>) -> Fau
     }
     faults.add("", key_source(provider, services));
     faults.add("algorithms", algorithms(&provider.algorithms));
-    faults.add("leeway", process::at_most(provider.leeway, Duration::from_secs(600)));
-    faults.add("refresh", process::longer_than_nothing(provider.refresh, Duration::from_secs(86_400)));
+    faults.add("leeway", process::at_most(provider.leeway, LONGEST_LEEWAY));
+    faults.add("refresh", refresh(provider.refresh));
     faults.add("claims_to_headers", claims(provider));
     faults
+}
+
+fn refresh(every: Period) -> Option<Fault> {
+    let (least, most) = (KEY_REFRESH.start(), KEY_REFRESH.end());
+    if every.get() < *least {
+        let fault = Fault::new("", format!("{every} is too short: at least {}", Period(*least)));
+        return Some(fault.hint("an issuer is not to be asked more often"));
+    }
+    process::at_most(every, *most)
 }
 
 fn key_source(provider: &AuthProvider, services: Option<&BTreeSet<String>>) -> Faults {
@@ -109,7 +139,13 @@ fn claims(provider: &AuthProvider) -> Faults {
         if claim.is_empty() {
             faults.push(Fault::new("", "a claim has a name"));
         }
-        if !seen.insert(field.to_ascii_lowercase()) {
+        let field_in_small = field.to_ascii_lowercase();
+        if NO_CLAIMS.contains(&field_in_small.as_str()) && headers::changeable(field).is_none() {
+            let fault = Fault::new(claim.clone(), format!("`{field}` cannot hold a claim"));
+            faults.push(fault.hint("take a name of your own, such as `X-User-Id`"));
+        }
+        // Some servers take `_` and `-` for the same.
+        if !seen.insert(field_in_small.replace('_', "-")) {
             faults.push(Fault::new(claim.clone(), format!("another claim goes to `{field}` already")));
         }
     }

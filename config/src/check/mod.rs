@@ -36,6 +36,7 @@ use crate::{
 };
 
 pub(crate) use address::{is_host, reachable};
+pub use auth::{KEY_REFRESH, LONGEST_LEEWAY, NO_CLAIMS};
 pub use names::{config_key, config_value, instance_id, node_name, profile_name, route_name, service_name};
 pub(crate) use path::is_plain_segment;
 

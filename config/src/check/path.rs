@@ -37,6 +37,7 @@ impl<'a> Template<'a> {
                 }
             } else if !segment.is_empty() || index != last {
                 plain_segment(segment)?;
+                canonical_segment(segment)?;
             }
         }
         Ok(template)
@@ -69,9 +70,45 @@ fn plain_segment(segment: &str) -> Result<(), Fault> {
     literal(segment)
 }
 
-/// Whether a text can stand between two slashes of a path.
+/// Whether a text can stand between two slashes of a route's path.
 pub(crate) fn is_plain_segment(segment: &str) -> bool {
-    !segment.contains(['{', '}']) && plain_segment(segment).is_ok()
+    !segment.contains(['{', '}'])
+        && plain_segment(segment).is_ok()
+        && (segment.is_empty() || canonical_segment(segment).is_ok())
+}
+
+/// Requests are routed by one spelling of their path (RFC 3986, 6.2.2): a route in another one would never be found, and
+/// what it was to guard would go by a broader one.
+fn canonical_segment(segment: &str) -> Result<(), Fault> {
+    if segment.starts_with(".;") || segment.starts_with("..;") {
+        let fault = Fault::new("", format!("`{segment}` is never found: such a path is refused"));
+        return Err(fault.hint("write the path without `.` and `..`"));
+    }
+    let mut canonical = String::with_capacity(segment.len());
+    let mut rest = segment;
+    while let Some(at) = rest.find('%') {
+        canonical.push_str(&rest[..at]);
+        let (encoding, after) = rest[at..].split_at(rest.len().min(at + 3) - at);
+        let byte = u8::from_str_radix(encoding.get(1..).unwrap_or_default(), 16).unwrap_or_default();
+        match byte {
+            b'/' | b'\\' | 0..=0x1f | 0x7f => {
+                let problem = format!("`{segment}` is never found: a request with `{encoding}` is refused");
+                return Err(Fault::new("", problem).hint("a placeholder `{name}` does not take it either"));
+            }
+            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                canonical.push(char::from(byte))
+            }
+            _ => canonical.push_str(&encoding.to_ascii_uppercase()),
+        }
+        rest = after;
+    }
+    canonical.push_str(rest);
+    if canonical == segment {
+        return Ok(());
+    }
+    let fault =
+        Fault::new("", format!("`{segment}` is never found: requests are routed by another spelling of it"));
+    Err(fault.hint(format!("write `{canonical}`")))
 }
 
 /// One segment of RFC 3986 (3.3, `segment-nz`), and none that changes which path is meant.

@@ -113,6 +113,24 @@ fn matches() {
 }
 
 #[test]
+fn a_path_that_no_request_can_have_is_named_with_the_one_it_has() {
+    let head =
+        "kind: gateway\ncontrol_plane: {url: \"http://c:1\"}\nroutes: [{name: a, service: s, match: {path: ";
+    for (path, words) in [
+        ("/caf%c3%a9/*", "write `caf%C3%A9`"),
+        ("/%61dmin/*", "write `admin`"),
+        ("/%7euser", "write `~user`"),
+        ("/a%2Fb", "a request with `%2F` is refused"),
+        ("/a%5c", "a request with `%5c` is refused"),
+        ("/%00", "a request with `%00` is refused"),
+        ("/..;x/a", "such a path is refused"),
+        ("/.;", "such a path is refused"),
+    ] {
+        check_all(&format!("{head}'{path}'}}}}]"), &[("", "routes[0].match.path", words)]);
+    }
+}
+
+#[test]
 fn sound_routes_pass() {
     for path in
         ["/", "/*", "/a", "/a/", "/a/*", "/a/{id}", "/{a}/{b_2}/*", "/%C3%A9", "/a;v=1,2/b@c:d!$&'()+=~"]

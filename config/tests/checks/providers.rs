@@ -26,12 +26,24 @@ fn providers() {
         ("issuer: 'http://x', audiences: [a], algorithms: [HS256]", "algorithms[0]", "symmetric"),
         ("issuer: 'http://x', audiences: [a], algorithms: [None]", "algorithms[0]", "nobody signed"),
         ("issuer: 'http://x', audiences: [a], algorithms: [RS265]", "algorithms[0]", "did you mean `RS256`?"),
-        ("issuer: 'http://x', audiences: [a], leeway: 1h", "leeway", "at most 10m"),
-        ("issuer: 'http://x', audiences: [a], refresh: 0s", "refresh", "longer than nothing"),
+        ("issuer: 'http://x', audiences: [a], leeway: 8m", "leeway", "at most 5m"),
+        ("issuer: 'http://x', audiences: [a], refresh: 500ms", "refresh", "at least 1s"),
+        ("issuer: 'http://x', audiences: [a], refresh: 31d", "refresh", "at most 30day"),
+        ("issuer: 'http://x', audiences: [a], refresh: 0s", "refresh", "at least 1s"),
         (
             "issuer: 'http://x', audiences: [a], claims_to_headers: {sub: Host}",
             "claims_to_headers.sub",
             "itself",
+        ),
+        (
+            "issuer: 'http://x', audiences: [a], claims_to_headers: {sub: Cookie}",
+            "claims_to_headers.sub",
+            "cannot hold a claim",
+        ),
+        (
+            "issuer: 'http://x', audiences: [a], claims_to_headers: {sub: X-User, email: X_User}",
+            "claims_to_headers.sub",
+            "another claim",
         ),
         (
             "issuer: 'http://x', audiences: [a], claims_to_headers: {sub: X-A, email: x-a}",

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use crate::client::Client;
 use crate::plane::{Settings, TrustedProxies};
 use crate::policy::headers::Via;
+use crate::policy::path::Reading;
 use crate::policy::trace::Sampler;
 use crate::telemetry::{SpanSink, TelemetryFault, ZipkinExport, ZipkinSink};
 
@@ -24,7 +25,7 @@ pub(crate) fn settings_of(config: &GatewayConfig, spans: Option<Arc<dyn SpanSink
         realm: config.auth.as_ref().map_or_else(String::new, |auth| auth.realm.clone()),
         // A document is checked before it comes here; a list that cannot be read trusts nobody.
         trusted_proxies: TrustedProxies::new(Networks::parse(&config.trusted_proxies).unwrap_or_default()),
-        duplicate_slashes: config.duplicate_slashes,
+        paths: Reading { slashes: config.duplicate_slashes, parameters: config.path_parameters },
         sampler: Sampler::new(config.tracing.sample),
         propagation: config.tracing.propagation,
         spans,

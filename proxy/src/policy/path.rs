@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use portreeve_config::DuplicateSlashes;
+use portreeve_config::{DuplicateSlashes, PathParameters};
 
 /// A path that has no single safe reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +17,9 @@ pub enum PathFault {
     /// Two slashes in a row, where they are refused.
     #[error("the path holds an empty segment")]
     EmptySegment,
+    /// A `;`, where it is refused.
+    #[error("the path holds a `;`")]
+    Parameter,
     /// An encoded `/`, `\` or control character, a plain `\`, or what ends a path: a space, `?`, `#`.
     #[error("the path holds an encoded separator or control character")]
     HiddenSeparator,
@@ -25,13 +28,22 @@ pub enum PathFault {
     BrokenEncoding,
 }
 
+/// What is made of paths that some servers read in one way and some in another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Two slashes in a row.
+    pub slashes: DuplicateSlashes,
+    /// What stands behind a `;`.
+    pub parameters: PathParameters,
+}
+
 /// The canonical form of a path: percent-encoded unreserved characters decoded (RFC 3986, 6.2.2.2), the digits
 /// of other encodings in upper case, bytes beyond ASCII encoded, and slashes in a row one slash where they are merged.
 /// Borrowed when the path is canonical already, which nearly all are.
 ///
 /// # Errors
 /// Any [`PathFault`].
-pub fn canonical(path: &str, slashes: DuplicateSlashes) -> Result<Cow<'_, str>, PathFault> {
+pub fn canonical(path: &str, reading: Reading) -> Result<Cow<'_, str>, PathFault> {
     if !path.starts_with('/') {
         return Err(PathFault::NotAbsolute);
     }
@@ -39,10 +51,10 @@ pub fn canonical(path: &str, slashes: DuplicateSlashes) -> Result<Cow<'_, str>, 
         true => Cow::Owned(with_one_encoding(path)?),
         false => Cow::Borrowed(path),
     };
-    if slashes == DuplicateSlashes::Merge && canonical.contains("//") {
+    if reading.slashes == DuplicateSlashes::Merge && canonical.contains("//") {
         canonical = Cow::Owned(with_single_slashes(&canonical));
     }
-    refuse_ambiguous(&canonical)?;
+    refuse_ambiguous(&canonical, reading.parameters)?;
     Ok(canonical)
 }
 
@@ -85,11 +97,12 @@ fn encode(byte: u8, out: &mut String) {
     out.extend(['%', digit(byte >> 4), digit(byte)]);
 }
 
-fn refuse_ambiguous(path: &str) -> Result<(), PathFault> {
+fn refuse_ambiguous(path: &str, parameters: PathParameters) -> Result<(), PathFault> {
     let bytes = path.as_bytes();
     for (at, &byte) in bytes.iter().enumerate() {
         match byte {
             b'\\' | b'?' | b'#' | 0..=b' ' | 0x7f => return Err(PathFault::HiddenSeparator),
+            b';' if parameters == PathParameters::Refuse => return Err(PathFault::Parameter),
             b'/' => match &bytes[at + 1..] {
                 [b'/', ..] => return Err(PathFault::EmptySegment),
                 [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..] => {
@@ -127,7 +140,10 @@ mod tests {
             ("/%2525%70", Ok("/%2525p")),
             ("/.well-known/x", Ok("/.well-known/x")),
             ("/a..b/...", Ok("/a..b/...")),
-            ("/a;x=1", Ok("/a;x=1")),
+            ("/a%3bx", Ok("/a%3Bx")),
+            ("/a;x=1", Err(PathFault::Parameter)),
+            ("/;/a", Err(PathFault::Parameter)),
+            ("/a;", Err(PathFault::Parameter)),
             ("", Err(PathFault::NotAbsolute)),
             ("*", Err(PathFault::NotAbsolute)),
             ("/a//b", Err(PathFault::EmptySegment)),
@@ -152,7 +168,7 @@ mod tests {
             ("/a%+1", Err(PathFault::BrokenEncoding)),
             ("/%é", Err(PathFault::BrokenEncoding)),
         ] {
-            let read = canonical(path, DuplicateSlashes::Refuse);
+            let read = canonical(path, Reading::default());
             assert_eq!(read.as_deref(), expected.as_ref().map(|text| *text), "{path}");
         }
     }
@@ -170,7 +186,22 @@ mod tests {
             ("/a/%2e/", Err(PathFault::DotSegment)),
             ("/%2f/", Err(PathFault::HiddenSeparator)),
         ] {
-            let read = canonical(path, DuplicateSlashes::Merge);
+            let merging = Reading { slashes: DuplicateSlashes::Merge, ..Reading::default() };
+            let read = canonical(path, merging);
+            assert_eq!(read.as_deref(), expected.as_ref().map(|text| *text), "{path}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_kept_where_that_is_asked_for_but_never_behind_dots() {
+        let keeping = Reading { parameters: PathParameters::Keep, ..Reading::default() };
+        for (path, expected) in [
+            ("/a;x=1/b;y", Ok("/a;x=1/b;y")),
+            ("/%61;", Ok("/a;")),
+            ("/a/..;/b", Err(PathFault::DotSegment)),
+            ("/.;x", Err(PathFault::DotSegment)),
+        ] {
+            let read = canonical(path, keeping);
             assert_eq!(read.as_deref(), expected.as_ref().map(|text| *text), "{path}");
         }
     }

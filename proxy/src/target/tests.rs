@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 use http::Request;
-use portreeve_config::RouteConfig;
+use portreeve_config::{DuplicateSlashes, PathParameters, RouteConfig};
 use proptest::prelude::*;
 
 use super::*;
+use crate::policy::path::Reading;
 use crate::policy::routing::{self, Entry, Match, RequestView, Router};
 
 fn read(target: &str, hosts: &[&str]) -> Result<(String, String), Rejection> {
@@ -14,7 +15,7 @@ fn read(target: &str, hosts: &[&str]) -> Result<(String, String), Rejection> {
     for host in hosts {
         request = request.header("host", *host);
     }
-    let target = Target::read(&request.body(()).unwrap().into_parts().0, DuplicateSlashes::Refuse)?;
+    let target = Target::read(&request.body(()).unwrap().into_parts().0, Reading::default())?;
     Ok((target.host().to_owned(), target.path().to_owned()))
 }
 
@@ -54,7 +55,7 @@ fn hosts_have_one_reading() {
 #[test]
 fn the_canonical_path_is_what_is_forwarded() {
     let request = Request::builder().uri("/%70roducts?a=%2f").header("host", "a").body(()).unwrap();
-    let target = Target::read(&request.into_parts().0, DuplicateSlashes::Refuse).unwrap();
+    let target = Target::read(&request.into_parts().0, Reading::default()).unwrap();
     assert_eq!(target.path(), "/products");
     assert_eq!(target.with_path(None).unwrap(), "/products?a=%2f");
     assert_eq!(target.with_path(Some("/x")).unwrap(), "/x?a=%2f");
@@ -66,7 +67,7 @@ fn read_http2(target: &str, hosts: &[&str]) -> Option<String> {
         request = request.header("host", *host);
     }
     let head = request.body(()).unwrap().into_parts().0;
-    Target::read(&head, DuplicateSlashes::Refuse).ok().map(|target| target.host().to_owned())
+    Target::read(&head, Reading::default()).ok().map(|target| target.host().to_owned())
 }
 
 #[test]
@@ -88,8 +89,9 @@ fn http2_names_its_host_in_one_way_or_in_two_that_agree() {
 #[test]
 fn slashes_in_a_row_are_forwarded_as_one_where_they_are_merged() {
     let head = Request::builder().uri("//a///b?c=//d").header("host", "a").body(()).unwrap().into_parts().0;
-    assert!(matches!(Target::read(&head, DuplicateSlashes::Refuse), Err(Rejection::Path(_))));
-    let target = Target::read(&head, DuplicateSlashes::Merge).unwrap();
+    assert!(matches!(Target::read(&head, Reading::default()), Err(Rejection::Path(_))));
+    let target =
+        Target::read(&head, Reading { slashes: DuplicateSlashes::Merge, ..Reading::default() }).unwrap();
     assert_eq!(target.path(), "/a/b");
     assert_eq!(target.with_path(None).unwrap(), "/a/b?c=//d");
 }
@@ -127,18 +129,20 @@ fn paths() -> impl Strategy<Value = String> {
         .prop_map(|pieces| format!("/{}", pieces.concat()))
 }
 
-fn slashes() -> impl Strategy<Value = DuplicateSlashes> {
-    prop_oneof![Just(DuplicateSlashes::Refuse), Just(DuplicateSlashes::Merge)]
+fn readings() -> impl Strategy<Value = Reading> {
+    let slashes = prop_oneof![Just(DuplicateSlashes::Refuse), Just(DuplicateSlashes::Merge)];
+    let parameters = prop_oneof![Just(PathParameters::Refuse), Just(PathParameters::Keep)];
+    (slashes, parameters).prop_map(|(slashes, parameters)| Reading { slashes, parameters })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_canonical_path_has_one_reading_and_is_its_own(path in paths(), slashes in slashes()) {
-        if let Ok(canonical) = path::canonical(&path, slashes) {
-            for again in [DuplicateSlashes::Refuse, DuplicateSlashes::Merge] {
-                let again = path::canonical(&canonical, again);
+    fn a_canonical_path_has_one_reading_and_is_its_own(path in paths(), reading in readings()) {
+        if let Ok(canonical) = path::canonical(&path, reading) {
+            for slashes in [DuplicateSlashes::Refuse, DuplicateSlashes::Merge] {
+                let again = path::canonical(&canonical, Reading { slashes, ..reading });
                 prop_assert_eq!(again.as_deref(), Ok(&*canonical));
             }
             let closed = format!("{}/", canonical.to_ascii_lowercase());
@@ -150,12 +154,12 @@ proptest! {
     }
 
     #[test]
-    fn what_is_forwarded_is_routed_as_what_came(path in paths(), slashes in slashes()) {
+    fn what_is_forwarded_is_routed_as_what_came(path in paths(), reading in readings()) {
         let Ok(uri) = http::Uri::try_from(path.as_str()) else { return Ok(()) };
         let head = |uri| Request::builder().uri(uri).header("host", "a").body(()).unwrap().into_parts().0;
-        if let Ok(target) = Target::read(&head(uri), slashes) {
+        if let Ok(target) = Target::read(&head(uri), reading) {
             let forwarded = http::Uri::from(target.with_path(None).unwrap());
-            let again = Target::read(&head(forwarded), DuplicateSlashes::Refuse).unwrap();
+            let again = Target::read(&head(forwarded), Reading { slashes: DuplicateSlashes::Refuse, ..reading }).unwrap();
             prop_assert_eq!((again.path(), again.query()), (target.path(), target.query()));
             let router = router();
             prop_assert_eq!(found(&router, &again), found(&router, &target));

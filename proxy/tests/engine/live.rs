@@ -37,17 +37,20 @@ async fn a_kept_connection_sees_who_is_believed_now() {
 }
 
 #[tokio::test]
-async fn slashes_realm_and_name_follow_the_file() {
+async fn readings_of_paths_and_the_name_follow_the_file() {
     let origin = Origin::saying("ok").await;
     let settings = || config(&[&origin], everything());
     let gateway = start(settings()).await;
     let to = gateway.local_addrs().listen;
-    assert_eq!(get(to, "/a//b").await.status, 400);
+    assert_eq!((get(to, "/a//b").await.status, get(to, "/a;b").await.status), (400, 400));
     let merging = with(settings(), "duplicate_slashes", json!("merge"));
+    let merging = with(merging, "path_parameters", json!("keep"));
     gateway.reload(parsed(with(merging, "tracing", json!({"service_name": "edge"})))).await.unwrap();
     let given = get(to, "/a//b").await;
     assert_eq!((given.status, given.field("via")), (200, Some("1.1 edge")));
     assert_eq!(origin.last().line(), "GET /a/b HTTP/1.1");
+    assert_eq!(get(to, "/%61;b=1/c;").await.status, 200);
+    assert_eq!(origin.last().line(), "GET /a;b=1/c; HTTP/1.1");
     gateway.shutdown().await;
 }
 

@@ -1,41 +1,19 @@
 //! One issuer as the gateway uses it: its configuration checked and made ready, and its live keys.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use http::Uri;
-use http::header::{self, HeaderName};
+use http::header::HeaderName;
 use jsonwebtoken::Algorithm;
 
+use portreeve_config::check::{KEY_REFRESH, LONGEST_LEEWAY, NO_CLAIMS};
 use portreeve_config::{AuthProvider, Fault, Faults};
 
 use super::keys::LiveKeys;
 use super::source::KeySource;
 use super::token::algorithm_named;
 use super::{KeySources, canonical};
-
-/// A greater difference between two clocks is a fault to be mended, not to be allowed for.
-const LONGEST_LEEWAY: Duration = Duration::from_secs(300);
-/// Between hammering an issuer and never hearing of a revoked key.
-const REFRESH: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
-
-/// Fields that make the message what it is, or the token itself: a claim can't stand there.
-const RESERVED: [HeaderName; 12] = [
-    header::AUTHORIZATION,
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::COOKIE,
-    header::EXPECT,
-    header::FORWARDED,
-    header::HOST,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
 
 /// One issuer. Never changed: another configuration makes another provider.
 pub(super) struct Provider {
@@ -86,7 +64,7 @@ fn check_values(config: &AuthProvider) -> Faults {
     if config.leeway.get() > LONGEST_LEEWAY {
         faults.push(Fault::new("leeway", format!("{} is too much; 5m at most", config.leeway)));
     }
-    if !REFRESH.contains(&config.refresh.get()) {
+    if !KEY_REFRESH.contains(&config.refresh.get()) {
         faults.push(Fault::new("refresh", format!("{} is not between 1s and 30d", config.refresh)));
     }
     faults
@@ -115,7 +93,7 @@ fn claims_to_headers(config: &AuthProvider, faults: &mut Faults) -> Vec<(String,
     for (claim, field) in &config.claims_to_headers {
         let problem = match HeaderName::from_bytes(field.as_bytes()) {
             Err(_) => format!("`{field}` is not the name of a header field"),
-            Ok(name) if RESERVED.contains(&name) => format!("`{field}` cannot hold a claim"),
+            Ok(name) if NO_CLAIMS.contains(&name.as_str()) => format!("`{field}` cannot hold a claim"),
             Ok(name) if fields.iter().any(|(_, other)| canonical(other).eq(canonical(&name))) => {
                 format!("`{field}` already holds another claim")
             }
