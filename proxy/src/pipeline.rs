@@ -124,6 +124,11 @@ impl Exchange {
         exchange
     }
 
+    /// Whether the answer has no body, whatever it says of one.
+    pub fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
     fn new(pinned: Arc<Pinned>, method: Method, target: Target, trace: TraceContext) -> Self {
         Self {
             pinned,

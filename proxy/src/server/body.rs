@@ -86,6 +86,10 @@ impl Outgoing {
 
     /// The next piece as the source gives it.
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // Looked at first: an instance that is faster than the client always has more to give.
+        if matches!(self.source, From::Instance(_)) && self.poll_time(cx).is_ready() {
+            return Poll::Ready(self.too_late());
+        }
         match &mut self.source {
             From::Ended => Poll::Ready(None),
             From::Memory(body) => {
@@ -93,26 +97,36 @@ impl Outgoing {
                 self.source = From::Ended;
                 Poll::Ready(Some(Ok(Frame::data(body))))
             }
-            From::Instance(answer) => match answer.poll_frame(cx) {
-                Poll::Pending => self.poll_too_late(cx),
-                frame => frame,
-            },
+            From::Instance(answer) => answer.poll_frame(cx),
         }
     }
 
+    /// Ready when the caller's time is over, or the request's.
+    fn poll_time(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.ends.as_deref() {
+            Some((ends, alarm)) => alarm.poll(cx, *ends),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The same while the client does not take what it was given: nobody can be told then.
+    pub(super) fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.poll_time(cx));
+        let _ = self.too_late();
+        Poll::Ready(())
+    }
+
     /// A caller whose time is over is told so.
-    fn poll_too_late(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some((ends, alarm)) = self.ends.as_deref() else { return Poll::Pending };
-        ready!(alarm.poll(cx, *ends));
+    fn too_late(&mut self) -> Option<Result<Frame<Bytes>, BoxError>> {
         // The instance's connection is closed: what it still says has no reader.
         (self.source, self.fill) = (From::Ended, None);
         if self.exchange.call_deadline().is_none() {
             self.translator = None;
             self.exchange.too_old();
-            return Poll::Ready(Some(Err("the request has taken too long".into())));
+            return Some(Err("the request has taken too long".into()));
         }
         let trailers = self.exchange.too_late();
-        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+        Some(Ok(Frame::trailers(trailers)))
     }
 
     /// Counts and keeps a piece.
@@ -150,8 +164,12 @@ impl Outgoing {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        if matches!(&self.source, From::Instance(answer) if !answer.is_whole()) {
-            self.exchange.client_left();
+        match &self.source {
+            From::Instance(answer) if answer.is_whole() => {}
+            // All that was announced has come; in HTTP/2 its end may be a frame of its own, which nobody waits for.
+            From::Instance(answer) if answer.left() == Some(0) => self.ended(),
+            From::Instance(_) => self.exchange.client_left(),
+            From::Memory(_) | From::Ended => {}
         }
     }
 }

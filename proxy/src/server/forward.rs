@@ -125,10 +125,15 @@ pub(super) fn refuse(mut exchange: Box<Exchange>, rejection: &Rejection) -> Repl
 
 fn respond(
     status: http::StatusCode,
-    headers: http::HeaderMap,
-    body: Bytes,
+    mut headers: http::HeaderMap,
+    mut body: Bytes,
     exchange: Box<Exchange>,
 ) -> Reply {
+    // HTTP/1 leaves the body out by itself; in HTTP/2 it would break the rules (RFC 9113, 8.1.1).
+    if exchange.is_head() && !body.is_empty() {
+        headers.entry(header::CONTENT_LENGTH).or_insert(body.len().into());
+        body = Bytes::new();
+    }
     let mut head = h1::empty_answer();
     (head.status, head.headers) = (status, headers);
     (head, Outgoing::memory(body, exchange))

@@ -125,6 +125,73 @@ async fn a_request_that_takes_too_long_is_ended_wherever_it_is() {
 }
 
 #[tokio::test]
+async fn a_request_that_takes_too_long_is_ended_while_its_client_reads_slowly() {
+    let origin = Origin::start(|_| Reply::Keep(ok(vec![b'x'; 32 << 20]))).await;
+    let gateway = gateway(&origin, json!({"request_age": "1s"})).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
+    client.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    // Faster than `min_rate` asks for, and slower than the instance.
+    let reading = tokio::spawn(async move {
+        let mut piece = [0; 1024];
+        while client.stream.read(&mut piece).await.is_ok_and(|count| count > 0) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    until("the instance is asked", || origin.open() == 1).await;
+    until("the instance is let go", || origin.open() == 0).await;
+    reading.abort();
+    gateway.shutdown().await;
+}
+
+/// An instance that begins its answer before it was asked to the end, and says no more; ready when its connection ends.
+async fn early() -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answering = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).await.unwrap();
+            head.push(byte[0]);
+        }
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+            .await
+            .unwrap();
+        while stream.read(&mut byte).await.is_ok_and(|count| count > 0) {}
+    });
+    (address, answering)
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_its_upload_is_noticed_while_the_answer_rests() {
+    for leaves in [true, false] {
+        let (address, instance) = early().await;
+        let settings = json!({
+            "listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "access_log": "off", "workers": 1,
+            "services": {"s": {"endpoints": [address.to_string()]}}, "routes": everything(),
+            "limits": {"min_rate": "1KiB", "rate_window": "500ms"},
+        });
+        let gateway = start(settings).await;
+        let mut client = Client::connect(gateway.local_addrs().listen).await;
+        client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n12345").await;
+        let mut begin = Vec::new();
+        while !begin.ends_with(b"first\r\n") {
+            let mut byte = [0];
+            limited(client.stream.read_exact(&mut byte)).await.unwrap();
+            begin.push(byte[0]);
+        }
+        // Either it goes, or it says nothing more: in both cases nobody is left to answer.
+        let kept = (!leaves).then_some(client);
+        until("the instance is let go", || instance.is_finished()).await;
+        if let Some(mut client) = kept {
+            assert!(client.is_closed().await);
+        }
+        gateway.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn without_memory_new_requests_are_told_to_come_again() {
     let origin = Origin::start(|seen| {
         Reply::Keep(ok(match seen.line().contains("/large") {

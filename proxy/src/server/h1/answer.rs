@@ -116,12 +116,18 @@ impl Sending<'_> {
                 (Poll::Ready(Ok(())), Source::Full) => {}
                 (Poll::Ready(Ok(())), Source::Waits) => break,
                 (Poll::Pending, _) => {
+                    if self.body.as_mut().is_some_and(|body| body.poll_overdue(cx).is_ready()) {
+                        return Poll::Ready(Err(Broken));
+                    }
                     let mut rate = self.client.downloads.borrow_mut();
                     return rate.poll_too_slow(cx, &self.client.alarm).map(|()| Err(Broken));
                 }
             }
         }
-        // The instance is waited for.
+        // The instance is waited for, which knows of no client that it has taken no body of.
+        if self.client.has_broken_off() {
+            return Poll::Ready(Err(Broken));
+        }
         self.client.poll_left(cx).map(|()| Err(Broken))
     }
 

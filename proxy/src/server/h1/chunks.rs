@@ -70,6 +70,11 @@ impl Decoder {
         matches!(self, Self::Done)
     }
 
+    /// Whether it broke off, or broke the rules.
+    pub(in crate::server) fn has_failed(&self) -> bool {
+        matches!(self, Self::Failed)
+    }
+
     /// How many bytes are still to come, where that was said.
     pub(in crate::server) fn left(&self) -> Option<u64> {
         match self {

@@ -80,6 +80,11 @@ impl Client {
         self.body.borrow().is_done()
     }
 
+    /// Whether nothing more of the body will come, and not all of it has.
+    pub(super) fn has_broken_off(&self) -> bool {
+        self.body.borrow().has_failed()
+    }
+
     /// Whoever still reads the body reads no more of it.
     fn end_upload(&self) {
         self.upload.set(self.upload.get() + 1);
@@ -145,9 +150,10 @@ impl Client {
             return Poll::Ready(());
         }
         if !self.is_body_done() {
-            // Its reader notices; when it has ended, this task does.
+            // Its reader notices, and wakes this task when the body has ended; but it does not read while the instance
+            // takes nothing.
             *self.awaits_body.borrow_mut() = Some(cx.waker().clone());
-            return Poll::Pending;
+            return self.poll_gone(cx, &wire);
         }
         while wire.input.len() < READ_AHEAD {
             match ready!(wire.poll_fill(cx)) {
@@ -155,7 +161,12 @@ impl Client {
                 Ok(_) => self.charge.set(wire.held()),
             }
         }
-        // More is not read ahead. That the client has left is known all the same, but nobody is woken for it.
+        // More is not read ahead.
+        self.poll_gone(cx, &wire)
+    }
+
+    /// Ready when the client has left. That is known without reading, but nobody is woken for it.
+    fn poll_gone(&self, cx: &mut Context<'_>, wire: &Wire) -> Poll<()> {
         while !wire.has_left() {
             ready!(self.alarm.poll(cx, Instant::now() + LOOK_AFTER));
         }
@@ -272,7 +283,7 @@ impl Upload {
             return Poll::Ready(Some(Err(BodyEnd::Broken)));
         }
         let piece = ready!(self.client.poll_body(cx, &self.alarm));
-        if self.client.is_body_done()
+        if (self.client.is_body_done() || self.client.has_broken_off())
             && let Some(waker) = self.client.awaits_body.take()
             && !waker.will_wake(cx.waker())
         {

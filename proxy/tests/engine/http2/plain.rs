@@ -49,6 +49,25 @@ async fn bodies_and_their_ends_are_kept() {
     gateway.shutdown().await;
 }
 
+/// HTTP/1 leaves it out in any case; here it would be a fault of the gateway (RFC 9113, 8.1.1).
+#[tokio::test]
+async fn head_is_never_answered_with_a_body() {
+    let origin = origin().await;
+    let routes = serde_json::json!([
+        {"name": "kept", "match": {"path": "/kept"}, "service": "s", "cache": {"ttl": "60s", "share": "everyone"}},
+    ]);
+    let gateway = crate::stage::start(crate::stage::config(&[&origin], routes)).await;
+    let mut wire = Wire::connect(gateway.local_addrs().listen).await;
+    wire.send(whole(1, "HEAD", "/nowhere")).await;
+    assert_eq!(wire.end_of(1).await, End::Answer(404, Vec::new()));
+    wire.send(whole(3, "GET", "/kept")).await;
+    assert_eq!(wire.end_of(3).await, End::Answer(200, b"ok".to_vec()));
+    wire.send(whole(5, "HEAD", "/kept")).await;
+    assert_eq!(wire.end_of(5).await, End::Answer(200, Vec::new()));
+    assert_eq!(origin.count(), 1, "it was kept");
+    gateway.shutdown().await;
+}
+
 #[tokio::test]
 async fn trailers_pass_without_what_steers() {
     let origin = origin().await;
