@@ -266,7 +266,8 @@ pub enum AccessLog {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheConfig {
-    /// Memory for kept answers; the least used go first.
+    /// Memory for kept answers; the least used go first. Those that are still coming in have as much again; what finds
+    /// no room there is passed on and not kept.
     pub max_size: ByteSize,
 }
 

@@ -229,7 +229,8 @@ pub enum AuthRule {
 pub struct RouteCache {
     /// How long an answer stays fresh.
     pub ttl: Period,
-    /// Who may be given a kept answer. Must be said where the route wants a token; `everyone` otherwise.
+    /// Who may be given a kept answer. Must be said where the route wants a token. Elsewhere, and unsaid, only requests
+    /// that show no credentials are given one or leave one: no `Authorization`, no `Cookie`, no certificate of a client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<CacheShare>,
     /// Names under which routes with `invalidates` find these answers: `order:{id}`, `products`.

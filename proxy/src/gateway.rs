@@ -107,7 +107,7 @@ impl Gateway {
         let reloader = tokio::spawn(reloader.run(session, heard, changed));
         let handover = Handover::new(&config, takeover, Arc::clone(server.doors()), given);
         let stats = Arc::clone(&plane.stats);
-        let changes = Changes::new(Arc::clone(server.doors()), files, stats, (&config, exporting));
+        let changes = Changes::new(Arc::clone(server.doors()), files, stats, (config, exporting));
         let changes = Arc::new(changes);
         let (followed, followers) = (Vec::new(), JoinSet::new());
         Ok(Self { server, admin, plane, state, changes, reloader, followed, followers, handover })
@@ -135,7 +135,8 @@ impl Gateway {
     }
 
     /// Follows a file: whenever it changes and is in order it is put in force, when it has faults they are logged
-    /// and what is in force stays.
+    /// and what is in force stays. So it is at once when the file says anything else than what is in force: it may have
+    /// changed since it was loaded.
     ///
     /// # Errors
     /// [`StartError::Watch`].
@@ -158,8 +159,9 @@ impl Gateway {
     fn follow_as(&mut self, path: &Path, adjust: Option<Arc<Adjust>>) -> Result<(), StartError> {
         let watch = watch_file(path).map_err(|source| StartError::Watch { path: path.to_owned(), source })?;
         let (path, changes) = (path.to_owned(), Arc::clone(&self.changes));
+        let known = changes.in_force();
         let followed = Followed { path, adjust, changes };
-        self.followers.spawn(followed.clone().follow(watch));
+        self.followers.spawn(followed.clone().follow(watch, known));
         self.followed.push(followed);
         Ok(())
     }
@@ -193,6 +195,8 @@ impl Gateway {
     pub async fn shutdown(self) {
         let Self { server, admin, plane, state, changes, reloader, followed, followers, handover } = self;
         state.is_stopping.store(true, Ordering::Relaxed);
+        // What a file says from here on is for the next start.
+        drop((followed, followers));
         let drain = state.live.load().limits.drain.get();
         if handover.is_done() {
             // The successor answers there, and has a conversation with the control plane of its own.
@@ -203,7 +207,7 @@ impl Gateway {
             // Nobody may take what is being given up.
             drop(handover);
             server.drain(drain).await;
-            drop((changes, followed, followers));
+            drop(changes);
             // It only writes its last state now.
             let _ = tokio::time::timeout(LAST_ERRANDS, reloader).await;
             drop(admin);

@@ -191,23 +191,24 @@ impl Exchange {
         let is_covered = route.cache.as_ref().is_some_and(|rule| rule.covers(&head.headers, is_identified));
         dress(&self.target, self.identity.as_deref(), route, &mut head.headers);
         self.attempts.key = key_of(route, &head.headers);
-        let found = if is_covered { self.look_in_cache(head) } else { None };
+        let has_body = body_length != Some(0);
+        let found = if is_covered { self.look_in_cache(head, has_body) } else { None };
         Ok(found.map_or(Admission::Forward, Admission::Hit))
     }
 
-    fn look_in_cache(&mut self, head: &request::Parts) -> Option<Arc<StoredResponse>> {
+    fn look_in_cache(&mut self, head: &request::Parts, has_body: bool) -> Option<Arc<StoredResponse>> {
         let route = route_of(&self.route, &self.pinned)?;
         let rule = route.cache.as_ref()?;
-        let wish = RequestRule::of(&head.method, &head.headers);
+        let wish = RequestRule::of(&head.method, &head.headers, has_body);
         if wish.bypass == Some(Bypass::Method) {
             return None;
         }
         let asked = Asked {
             route: &route.identity,
-            host: self.target.host(),
             path: self.target.path(),
             query: self.target.query(),
             identity: self.identity.as_ref().map(|identity| (&*identity.issuer, &*identity.subject)),
+            fields: &head.headers,
         };
         let cache = &self.pinned.plane.cache;
         let captures = self.route.as_ref().map(|(_, captures)| captures)?;
@@ -279,8 +280,8 @@ fn key_of(route: &Route, fields: &HeaderMap) -> Option<HeaderValue> {
     route.balance_by.as_ref().and_then(|name| fields.get(name)).cloned()
 }
 
-/// Adds what only this hop can say. Done before the cache is asked, so that an answer that varies by one of these fields
-/// is compared by what the service was told.
+/// Adds what only this hop can say. Done before the cache is asked, so that what an answer was made from is compared by
+/// what the service was told.
 fn dress(target: &Target, identity: Option<&Identity>, route: &Route, fields: &mut HeaderMap) {
     // A host is a must from HTTP/1.1 on (RFC 9112, 3.2), and the service is always asked in 1.1.
     if !target.is_in_field() {

@@ -1,9 +1,12 @@
 //! A changed configuration on its way into force: its listeners and what the reloader compiles, together or not at
 //! all. Comes from a followed file, or from the program that holds the gateway.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use portreeve_config::{
     AccessLog, CacheConfig, Checked, ControlPlaneLink, Document, Fault, Faults, GatewayConfig,
 };
@@ -23,6 +26,9 @@ pub(super) fn listeners(config: &GatewayConfig) -> Vec<Written> {
     first.into_iter().chain(others.map(|(index, one)| (format!("listeners[{index}]"), one.clone()))).collect()
 }
 
+/// No start takes longer, from reading its file on.
+const LONGEST_START: Duration = Duration::from_secs(60);
+
 /// Takes new configurations, one at a time.
 pub(super) struct Changes {
     doors: Arc<Doors>,
@@ -30,6 +36,7 @@ pub(super) struct Changes {
     files: mpsc::Sender<FileUpdate>,
     stats: Arc<PlaneStats>,
     started: Started,
+    in_force: ArcSwap<GatewayConfig>,
     /// Also the lock by which one change waits for another.
     exporting: Mutex<Exporting>,
 }
@@ -39,10 +46,16 @@ impl Changes {
         doors: Arc<Doors>,
         files: mpsc::Sender<FileUpdate>,
         stats: Arc<PlaneStats>,
-        (config, exporting): (&GatewayConfig, Exporting),
+        (config, exporting): (Arc<GatewayConfig>, Exporting),
     ) -> Self {
-        let started = Started::with(config);
-        Self { doors, files, stats, started, exporting: Mutex::new(exporting) }
+        let started = Started::with(&config);
+        let (in_force, exporting) = (ArcSwap::new(config), Mutex::new(exporting));
+        Self { doors, files, stats, started, in_force, exporting }
+    }
+
+    /// The configuration in force.
+    pub(super) fn in_force(&self) -> Arc<GatewayConfig> {
+        self.in_force.load_full()
     }
 
     /// Puts a configuration in force.
@@ -60,8 +73,12 @@ impl Changes {
         let (told, outcome) = oneshot::channel();
         // Without a reloader `told` is dropped, and that is what is answered.
         let _ = self.files.send(FileUpdate { file: Arc::clone(&config), settings, workers, told }).await;
-        outcome.await.unwrap_or_else(|_| Err(Fault::new("", "the gateway is stopping").into()))?;
+        outcome.await.unwrap_or_else(|_| Err(closed()))?;
+        self.in_force.store(Arc::clone(&config));
         if let Err(error) = self.doors.make(change) {
+            if self.doors.is_closed() {
+                return Err(closed());
+            }
             tracing::error!(%error, "a worker cannot accept connections from a new listener");
         }
         self.started.say_what_waits(&config);
@@ -73,6 +90,10 @@ impl Changes {
         tracing::error!(%faults, "a configuration was refused; the last good one stays in force");
         faults
     }
+}
+
+fn closed() -> Faults {
+    Fault::new("", Doors::CLOSED).into()
 }
 
 /// What only a start reads, as the process was started with it.
@@ -130,9 +151,13 @@ pub(super) struct Followed {
 }
 
 impl Followed {
-    /// Takes the file whenever it changes.
-    pub(super) async fn follow(self, mut watch: FileWatch) {
+    /// Takes the file whenever it changes, and at once when it is not `known`, which was in force when it began to be
+    /// watched.
+    pub(super) async fn follow(self, mut watch: FileWatch, known: Arc<GatewayConfig>) {
         let mut last = std::fs::read(&self.path).ok();
+        if last.is_some() && !is_settled(&self.path) {
+            self.catch_up(known).await;
+        }
         while watch.changed().await.is_some() {
             let now = std::fs::read(&self.path).ok();
             if now.is_some() && now != last {
@@ -142,36 +167,63 @@ impl Followed {
         }
     }
 
+    /// Puts the file in force if it is not `known`: nobody watched it between its load and now.
+    async fn catch_up(&self, known: Arc<GatewayConfig>) {
+        let (path, adjust) = (self.path.clone(), self.adjust.clone());
+        let news = move || {
+            let found = load(&path, adjust.as_deref());
+            let is_known = matches!(&found, Some(Ok(config)) if **config == *known);
+            found.filter(|_| !is_known)
+        };
+        // Elsewhere: with very many routes it takes a while, and there is hardly ever any news.
+        if let Ok(Some(found)) = tokio::task::spawn_blocking(news).await {
+            self.put_in_force(found).await;
+        }
+    }
+
     /// Puts the file in force as it is now; says in the log what became of it.
     pub(super) async fn take(&self) {
-        let path: &Path = &self.path;
-        let config = match portreeve_config::load_file(path) {
-            Ok(Document::Gateway(config)) => *config,
-            Ok(_) => {
-                return tracing::error!(path = %path.display(), "the file is no longer of `kind: gateway`; it is not used");
-            }
-            Err(error) => {
-                return tracing::error!(
-                    "{} was changed and has faults; what is in force stays\n{error}",
-                    path.display()
-                );
-            }
-        };
-        let outcome = match self.adjusted(config) {
+        if let Some(found) = load(&self.path, self.adjust.as_deref()) {
+            self.put_in_force(found).await;
+        }
+    }
+
+    async fn put_in_force(&self, found: Result<Checked<GatewayConfig>, Faults>) {
+        let outcome = match found {
             Ok(config) => self.changes.apply(config).await,
             Err(faults) => Err(self.changes.refused(faults)),
         };
         if outcome.is_ok() {
-            tracing::info!(path = %path.display(), "the changed file is in force");
+            tracing::info!(path = %self.path.display(), "the changed file is in force");
         }
     }
+}
 
-    fn adjusted(&self, config: Checked<GatewayConfig>) -> Result<Checked<GatewayConfig>, Faults> {
-        let Some(adjust) = &self.adjust else { return Ok(config) };
-        let mut config = config.into_inner();
-        adjust(&mut config);
-        config.try_into()
-    }
+/// Whether nobody has touched the file, or put it there, since long before it was loaded: with very many routes it costs as
+/// much to look into it as to start.
+fn is_settled(path: &Path) -> bool {
+    let Ok(changed) = std::fs::metadata(path).map(|found| found.ctime()) else { return false };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    u64::try_from(changed).is_ok_and(|changed| changed + LONGEST_START.as_secs() < now)
+}
+
+/// What a file says now, adjusted. `None` when it cannot be used, which is said in the log.
+fn load(path: &Path, adjust: Option<&Adjust>) -> Option<Result<Checked<GatewayConfig>, Faults>> {
+    let config = match portreeve_config::load_file(path) {
+        Ok(Document::Gateway(config)) => *config,
+        Ok(_) => {
+            tracing::error!(path = %path.display(), "the file is no longer of `kind: gateway`; it is not used");
+            return None;
+        }
+        Err(error) => {
+            tracing::error!("{} was changed and has faults; what is in force stays\n{error}", path.display());
+            return None;
+        }
+    };
+    let Some(adjust) = adjust else { return Some(Ok(config)) };
+    let mut config = config.into_inner();
+    adjust(&mut config);
+    Some(config.try_into())
 }
 
 #[cfg(test)]

@@ -6,13 +6,15 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{StatusCode, Version, response};
 
 use super::{CACHE_STATUS, CacheOutcome, Exchange, Fill, route_of};
+use crate::policy::cache::{Lookup, StorePlan};
 use crate::policy::headers;
 use crate::rejection::{Blame, Rejection, Speaker};
 
 impl Exchange {
     /// **inbound**: the answer's head for the client, and what is needed to keep the answer if it may be kept.
     pub fn inbound(&mut self, request: &HeaderMap, answer: &mut response::Parts) -> Option<Box<Fill>> {
-        let says_its_end = says_its_end(&answer.headers);
+        // Before anything is changed: it is the service that says whether its answer is one for all.
+        let plan = self.plan_to_keep(request, answer);
         headers::remove_hop_by_hop(&mut answer.headers, |_| false);
         self.pinned.settings.via.add(&mut answer.headers, answer.version);
         self.say_request_id(&mut answer.headers);
@@ -26,12 +28,18 @@ impl Exchange {
         route.response_headers.apply(&mut answer.headers);
         self.status = answer.status.as_u16();
         let rule = route.cache.as_ref()?;
-        let lookup = self.lookup.take().filter(|_| says_its_end);
-        let plan = lookup.zip(rule.plan(answer.status, request, &answer.headers));
-        self.say_cache_status(&mut answer.headers, plan.is_some());
-        plan.map(|(lookup, plan)| {
-            Box::new(Fill::new(Arc::clone(&self.pinned.plane), lookup, plan, answer, rule.max_entry()))
-        })
+        let fill = plan.and_then(|(lookup, plan)| {
+            let plan = plan.changed(request, &answer.headers)?;
+            Fill::new(Arc::clone(&self.pinned.plane), lookup, plan, answer, rule.max_entry())
+        });
+        self.say_cache_status(&mut answer.headers, fill.is_some());
+        fill.map(Box::new)
+    }
+
+    fn plan_to_keep(&mut self, request: &HeaderMap, answer: &response::Parts) -> Option<(Lookup, StorePlan)> {
+        let lookup = self.lookup.take().filter(|_| says_its_end(&answer.headers))?;
+        let rule = self.route()?.cache.as_ref()?;
+        Some((lookup, rule.plan(answer.status, request, &answer.headers)?))
     }
 
     /// Makes stale what this request may have changed.

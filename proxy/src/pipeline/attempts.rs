@@ -35,6 +35,8 @@ pub enum AttemptFault {
     Certificate,
     /// The connection ended early.
     Reset,
+    /// The instance ended the request's stream early; the connection that others share stays open.
+    StreamReset,
     /// What came back is no HTTP answer.
     Broken,
     /// The instance cannot switch to the protocol that the client wants.
@@ -124,10 +126,12 @@ impl Exchange {
             Err(AttemptFault::NotConnected | AttemptFault::Tls | AttemptFault::Certificate) => {
                 Some(Failure::NotConnected)
             }
-            Err(AttemptFault::Reset) => Some(Failure::Reset),
+            Err(AttemptFault::Reset | AttemptFault::StreamReset) => Some(Failure::Reset),
             Err(_) => None,
         };
-        if matches!(failure, Some(Failure::NotConnected | Failure::Reset)) {
+        // An instance that ends one stream may do so for reasons of that one call.
+        let is_one_stream = matches!(outcome, Err(AttemptFault::StreamReset));
+        if matches!(failure, Some(Failure::NotConnected | Failure::Reset)) && !is_one_stream {
             attempt.endpoint.failed();
         }
         if failure.is_some_and(|failure| self.may_repeat(failure, has_body)) {
@@ -161,7 +165,7 @@ impl Exchange {
             AttemptFault::Certificate => Rejection::UpstreamCertificate(service),
             AttemptFault::TooOld => Rejection::RequestAge,
             AttemptFault::BodySlow => Rejection::BodyRate,
-            AttemptFault::Reset => Rejection::Reset(service),
+            AttemptFault::Reset | AttemptFault::StreamReset => Rejection::Reset(service),
             AttemptFault::Broken => Rejection::Broken(service),
             AttemptFault::NoSwitch => Rejection::NoSwitch(service),
             AttemptFault::ClientGone => Rejection::BrokenBody,

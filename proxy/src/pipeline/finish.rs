@@ -176,7 +176,7 @@ impl AttemptFault {
             Self::Certificate => "upstream_certificate",
             Self::TooOld => "request_age",
             Self::BodySlow => "body_slow",
-            Self::Reset => "reset",
+            Self::Reset | Self::StreamReset => "reset",
             Self::Broken => "broken",
             Self::BodyTooLarge => "body_too_large",
             Self::ClientGone => "client_gone",

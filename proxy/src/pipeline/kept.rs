@@ -9,7 +9,7 @@ use http::{StatusCode, response};
 
 use super::{CACHE_STATUS, Exchange};
 use crate::plane::Plane;
-use crate::policy::cache::{Lookup, Stamp, StorePlan, StoredResponse};
+use crate::policy::cache::{Lookup, Room, Stamp, StorePlan, StoredResponse};
 use crate::policy::headers::REQUEST_ID;
 
 /// Collects an answer's body while it goes to the client; kept only when all of it came.
@@ -17,18 +17,22 @@ pub struct Fill {
     plane: Arc<Plane>,
     lookup: Lookup,
     response: StoredResponse,
-    body: BytesMut,
+    body: Vec<u8>,
+    /// What the service has announced.
+    length: Option<usize>,
     max: usize,
+    room: Room,
 }
 
 impl Fill {
+    /// `None` where too many others are coming in already: a client may take its time with each.
     pub(super) fn new(
         plane: Arc<Plane>,
         lookup: Lookup,
         plan: StorePlan,
         answer: &response::Parts,
         max: usize,
-    ) -> Self {
+    ) -> Option<Self> {
         let now = Instant::now();
         let response = StoredResponse {
             status: answer.status,
@@ -39,30 +43,44 @@ impl Fill {
             vary: plan.vary,
             stamp: Stamp::default(),
         };
-        Self { plane, lookup, response, body: BytesMut::new(), max }
+        let room = plane.cache.room(&lookup, &response)?;
+        Some(Self { plane, lookup, response, body: Vec::new(), length: plan.length, max, room })
     }
 
-    /// Takes one piece of the body. `false` when the answer has become too large to keep.
+    /// Takes one piece of the body. `false` when the answer has become too large to keep, or all that come in have.
     pub fn push(&mut self, piece: &[u8]) -> bool {
-        if self.body.len() + piece.len() > self.max {
+        let length = self.body.len() + piece.len();
+        if length > self.max || !self.grow(length) {
             return false;
         }
         self.body.extend_from_slice(piece);
         true
     }
 
+    /// Makes room for a body of this length, or for twice what there was, so that small pieces are not moved with each.
+    fn grow(&mut self, length: usize) -> bool {
+        let known = self.body.capacity();
+        if length <= known {
+            return true;
+        }
+        let wanted = known.saturating_mul(2).min(self.length.unwrap_or(self.max)).max(length);
+        let is_granted = self.room.widen((wanted - known) as u64);
+        if is_granted {
+            self.body.reserve_exact(wanted - self.body.len());
+        }
+        is_granted
+    }
+
     /// The whole body has come: the answer is kept, unless less has come than was announced. Over HTTP/2 a stream that
     /// was reset in good order looks like one that has ended.
     pub fn complete(self) {
-        let said = self.response.headers.get(header::CONTENT_LENGTH);
-        let said = said.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        if said.is_some_and(|said| said != self.body.len()) {
+        if self.length.is_some_and(|length| length != self.body.len()) {
             return;
         }
         let mut response = self.response;
         // What is kept holds on to no more than its own size: not to what was read together with a field, nor to the
         // room a body had to grow in.
-        response.body = Bytes::copy_from_slice(&self.body);
+        response.body = self.body.into_boxed_slice().into();
         let told = response.vary.iter_mut().filter_map(|(_, value)| value.as_mut());
         in_own_memory(response.headers.values_mut().chain(told).collect());
         self.plane.cache.keep(&self.lookup, response);
@@ -131,3 +149,6 @@ fn is_unchanged(request: &HeaderMap, stored: &HeaderMap) -> bool {
         .flat_map(|value| value.split(','))
         .any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
 }
+
+#[cfg(test)]
+mod tests;

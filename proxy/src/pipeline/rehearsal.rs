@@ -63,7 +63,7 @@ impl Exchange {
             self.identity = Some(Arc::new(auth.stand_in()));
         }
         refusal = refusal.or(fits(route, body_length).err());
-        let asks_cache = self.would_ask_cache(route, head);
+        let asks_cache = self.would_ask_cache(route, head, body_length != Some(0));
         dress(&self.target, self.identity.as_deref(), route, &mut head.headers);
         self.attempts.key = key_of(route, &head.headers);
         self.translate_request(&mut head.headers);
@@ -78,10 +78,10 @@ impl Exchange {
         }
     }
 
-    fn would_ask_cache(&self, route: &Route, head: &request::Parts) -> bool {
+    fn would_ask_cache(&self, route: &Route, head: &request::Parts, has_body: bool) -> bool {
         let covers = |rule: &crate::policy::cache::CacheRule| {
             rule.covers(&head.headers, self.identity.is_some())
-                && RequestRule::of(&head.method, &head.headers).bypass.is_none()
+                && RequestRule::of(&head.method, &head.headers, has_body).bypass.is_none()
         };
         route.cache.as_ref().is_some_and(covers)
     }

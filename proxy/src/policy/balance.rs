@@ -5,7 +5,7 @@ mod turns;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,9 @@ use crate::address::{Address, Dial};
 
 /// The shortest and the longest time an instance is set aside after connections to it failed.
 const ASIDE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// The bits of an endpoint's blame below its failures: until when it is set aside.
+const UNTIL: u32 = 56;
 
 /// How many points of the ring are looked at for each instance; each stands there at 160 of them.
 const WALK: usize = 32;
@@ -50,9 +53,9 @@ pub struct Endpoint {
     pub dial: Arc<Dial>,
     /// No other endpoint of the process has it or ever had it: what connections are kept under.
     pub number: u64,
-    failures: AtomicU32,
-    /// Milliseconds since `Clock` began until which it is set aside; 0 when it is in order.
-    aside_until: AtomicU64,
+    /// In the highest byte how many outages it had since it last answered, below that the milliseconds of [`clock`]
+    /// until which it is set aside; 0 when it is in order. One word, so that of failures at one moment one counts.
+    blame: AtomicU64,
 }
 
 /// An instance as sources name it.
@@ -163,32 +166,45 @@ impl Endpoint {
             id: spec.id,
             dial: spec.dial,
             number: NEXT.fetch_add(1, Ordering::Relaxed),
-            failures: AtomicU32::new(0),
-            aside_until: AtomicU64::new(0),
+            blame: AtomicU64::new(0),
         }
     }
 
     /// It answered; whatever it was blamed for is forgotten.
     pub fn succeeded(&self) {
-        if self.failures.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
-            self.aside_until.store(0, Ordering::Relaxed);
+        if self.blame.load(Ordering::Relaxed) != 0 {
+            self.blame.store(0, Ordering::Relaxed);
         }
     }
 
-    /// A connection to it failed: it is set aside, each time twice as long.
+    /// A connection to it failed: it is set aside, each time twice as long. As long as it is aside, what fails belongs
+    /// to the same outage, which all requests in flight meet at once.
     pub fn failed(&self) {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed).min(8);
-        let aside = ASIDE.0.saturating_mul(1 << failures).min(ASIDE.1);
-        let until = clock().saturating_add(u64::try_from(aside.as_millis()).unwrap_or(u64::MAX));
-        self.aside_until.store(until, Ordering::Relaxed);
+        self.failed_at(clock());
+    }
+
+    fn failed_at(&self, now: u64) {
+        let blame = self.blame.load(Ordering::Relaxed);
+        if now < until(blame) {
+            return;
+        }
+        let outages = (blame >> UNTIL).min(8);
+        let aside = ASIDE.0.saturating_mul(1_u32 << outages).min(ASIDE.1);
+        let back = until(now.saturating_add(u64::try_from(aside.as_millis()).unwrap_or(0)));
+        let new = ((outages + 1) << UNTIL) | back;
+        // Whoever was quicker has spoken of the same outage.
+        let _ = self.blame.compare_exchange(blame, new, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Whether it is set aside just now.
     pub fn is_aside(&self) -> bool {
-        let until = self.aside_until.load(Ordering::Relaxed);
+        let until = until(self.blame.load(Ordering::Relaxed));
         until != 0 && clock() < until
     }
+}
+
+fn until(blame: u64) -> u64 {
+    blame & ((1_u64 << UNTIL) - 1)
 }
 
 #[cfg(test)]
@@ -234,6 +250,44 @@ mod tests {
         assert!(!ports(&service, 6).contains(&2));
         service.endpoints[1].succeeded();
         assert!(ports(&service, 6).contains(&2));
+    }
+
+    #[test]
+    fn an_outage_counts_once_however_many_requests_meet_it() {
+        let service = Service::new("products", specs(&[1]), None);
+        let endpoint = &service.endpoints[0];
+        let back = || until(endpoint.blame.load(Ordering::Relaxed));
+        let mut now = 1;
+        for seconds in [1, 2, 4, 8, 16, 30, 30, 30, 30, 30] {
+            let expected = now + seconds * 1000;
+            for later in [0, 0, 0, 0, 0, 1, seconds * 1000 - 1] {
+                endpoint.failed_at(now + later);
+                assert_eq!(back(), expected, "set aside for {seconds} s, failed again after {later} ms");
+            }
+            now = expected;
+        }
+        endpoint.succeeded();
+        assert_eq!(back(), 0);
+        endpoint.failed_at(now);
+        assert_eq!(back(), now + 1000, "what it was blamed for is forgotten");
+    }
+
+    #[test]
+    fn of_failures_at_one_moment_one_counts() {
+        for _ in 0..100 {
+            let service = Service::new("products", specs(&[1]), None);
+            let (endpoint, together) = (&service.endpoints[0], std::sync::Barrier::new(4));
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        together.wait();
+                        endpoint.failed_at(1);
+                    });
+                }
+            });
+            let blame = endpoint.blame.load(Ordering::Relaxed);
+            assert_eq!((blame >> UNTIL, until(blame)), (1, 1001));
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portreeve_config::wire::Snapshot;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -65,13 +67,27 @@ impl SavedState {
         fs::create_dir_all(folder).map_err(unusable)?;
         let state = Self { path: folder.join(format!("{node}.snapshot.json")) };
         // Found out now, and not with the first change on a day when it matters.
-        write_through(&state.fresh(), b"").and_then(|()| fs::remove_file(state.fresh())).map_err(unusable)?;
+        let (written, removed) = (write_through(&state.fresh(), b""), fs::remove_file(state.fresh()));
+        written.and(removed).map_err(unusable)?;
+        state.remove_leftovers(folder);
         Ok(state)
     }
 
-    /// Where the next state is written, before it takes the last one's place.
+    /// Where the next state is written, before it takes the last one's place. During a takeover two processes keep
+    /// the state of one node, and neither may write into what the other is writing.
     fn fresh(&self) -> PathBuf {
-        self.path.with_extension("json.new")
+        self.path.with_extension(format!("json.{}.new", std::process::id()))
+    }
+
+    /// Removes what processes that have ended did not finish. One that cannot be removed only takes room away.
+    fn remove_leftovers(&self, folder: &Path) {
+        let name = self.path.file_name().and_then(|name| name.to_str());
+        let (Some(name), Ok(entries)) = (name, fs::read_dir(folder)) else { return };
+        for entry in entries.flatten() {
+            if writer(name, entry.file_name().to_str()).is_some_and(has_ended) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// The kept snapshot; `None` when there is none yet.
@@ -190,6 +206,16 @@ impl Keeper {
     }
 }
 
+/// The process that writes `file` before it becomes `name`.
+fn writer(name: &str, file: Option<&str>) -> Option<u32> {
+    file?.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".new")?.parse().ok()
+}
+
+fn has_ended(process: u32) -> bool {
+    let process = i32::try_from(process).ok().and_then(Pid::from_raw);
+    process.is_some_and(|process| test_kill_process(process) == Err(Errno::SRCH))
+}
+
 fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // What a sidecar keeps holds its service's configuration, and that may hold secrets.
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
@@ -248,6 +274,35 @@ mod tests {
             if let Ok(Some(read)) = saved.load() {
                 assert_eq!(read, snapshot, "bit at {at}");
             }
+        }
+    }
+
+    #[test]
+    fn two_processes_never_write_one_file_and_what_the_dead_left_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = std::process::Command::new("true").spawn().unwrap();
+        let dead = process.id();
+        process.wait().unwrap();
+        let half = |name: String| {
+            let path = folder.path().join(name);
+            fs::write(&path, "half").unwrap();
+            path
+        };
+        let left = half(format!("gateway.snapshot.json.{dead}.new"));
+        let own = half(format!("gateway.snapshot.json.{}.new", std::process::id()));
+        let others = [
+            // The first process of a machine never ends.
+            half("gateway.snapshot.json.1.new".to_owned()),
+            half(format!("other.snapshot.json.{dead}.new")),
+            half(format!("gateway.snapshot.json.x{dead}.new")),
+        ];
+
+        let saved = SavedState::in_folder(folder.path(), "gateway").unwrap();
+        assert_eq!(saved.fresh(), own);
+        saved.save(&Snapshot { revision: 7, ..Snapshot::default() }).unwrap();
+        assert!(!left.exists() && !own.exists());
+        for other in others {
+            assert_eq!(fs::read_to_string(&other).unwrap(), "half", "{}", other.display());
         }
     }
 }

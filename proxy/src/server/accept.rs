@@ -135,8 +135,11 @@ async fn accept(worker: Rc<Worker>, listener: Listener, mut entrance: watch::Rec
 fn take_those_that_wait(worker: &Rc<Worker>, listener: Listener, entrance: &Arc<Entrance>) {
     let Ok(listener) = listener.into_std() else { return };
     for _ in 0..MOST_THAT_WAIT {
-        let Ok((socket, peer)) = accept_one(&listener) else { return };
-        start(worker, socket, peer, entrance);
+        match accept_one(&listener) {
+            Ok((socket, peer)) => start(worker, socket, peer, entrance),
+            Err(error) if is_one_connections(&error) => {}
+            Err(_) => return,
+        }
     }
 }
 

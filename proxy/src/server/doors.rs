@@ -46,6 +46,8 @@ pub(crate) struct Doors {
 struct State {
     crew: Crew,
     open: Vec<Door>,
+    /// Everything was let go of: nobody would wait for what is opened after that.
+    is_closed: bool,
 }
 
 /// One listener that is open. Dropping it closes it; its connections come to an end.
@@ -78,8 +80,12 @@ enum Next {
 }
 
 impl Doors {
+    /// Why nothing changes any more.
+    pub(crate) const CLOSED: &'static str = "the gateway is stopping";
+
     pub(super) fn new(crew: Crew) -> Self {
-        Self { state: Mutex::new(State { crew, open: Vec::new() }), tickets: Tickets::new() }
+        let state = State { crew, open: Vec::new(), is_closed: false };
+        Self { state: Mutex::new(state), tickets: Tickets::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -91,7 +97,7 @@ impl Doors {
     /// time only one may be made.
     ///
     /// # Errors
-    /// Every fault, with the place of its listener in the configuration.
+    /// Every fault, with the place of its listener in the configuration; [`Doors::CLOSED`] after [`Doors::release`].
     pub(crate) fn prepare(
         &self,
         wanted: &[Written],
@@ -99,6 +105,10 @@ impl Doors {
         inherited: &mut Inherited,
     ) -> Result<Change, Vec<(String, ListenError)>> {
         let state = self.state();
+        if state.is_closed {
+            let closed = Faults::from(Fault::new("", Self::CLOSED));
+            return Err(vec![(String::new(), closed.into())]);
+        }
         let open = &state.open;
         let mut kept = vec![false; open.len()];
         let (mut next, mut faults) = (Vec::with_capacity(wanted.len()), Vec::new());
@@ -133,10 +143,14 @@ impl Doors {
     /// Makes a change.
     ///
     /// # Errors
-    /// What a worker says that cannot accept from a new socket; the others do.
+    /// What a worker says that cannot accept from a new socket; the others do. [`Doors::CLOSED`] after
+    /// [`Doors::release`]: nothing has changed then, and what was opened for the change closes with it.
     pub(crate) fn make(&self, change: Change) -> std::io::Result<()> {
         let mut state = self.state();
-        let State { crew, open } = &mut *state;
+        if state.is_closed {
+            return Err(std::io::Error::other(Self::CLOSED));
+        }
+        let State { crew, open, .. } = &mut *state;
         let mut before: Vec<Option<Door>> = open.drain(..).map(Some).collect();
         let (ready, outcomes) = std::sync::mpsc::channel();
         crew.settle(change.workers, change.recruits);
@@ -163,6 +177,11 @@ impl Doors {
         outcomes.into_iter().collect()
     }
 
+    /// Whether it was let go of, so that nothing changes any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().is_closed
+    }
+
     /// Where it listens, in the order of the configuration.
     pub(crate) fn addresses(&self) -> Vec<Address> {
         self.state().open.iter().map(|door| door.address.clone()).collect()
@@ -186,9 +205,10 @@ impl Doors {
     }
 
     /// Lets go of all sockets and has the workers end: they take what waits in the sockets first, and once they have let
-    /// go of them too nobody listens any more. Gives the workers, to wait for.
+    /// go of them too nobody listens any more, nor ever again. Gives the workers, to wait for.
     pub(super) fn release(&self, phase: Phase) -> Vec<Member> {
         let mut state = self.state();
+        state.is_closed = true;
         for door in &mut state.open {
             door.sockets.clear();
             let file = door.file.take();
@@ -277,6 +297,45 @@ pub(super) fn first_fault(mut faults: Vec<(String, ListenError)>) -> ListenError
         _ => {
             faults.retain(is_settings);
             as_faults(faults).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use portreeve_config::GatewayConfig;
+
+    use super::*;
+    use crate::gateway::plane_of;
+    use crate::reload::Live;
+    use crate::server::plain_listener;
+    use crate::snapshot::Snapshot;
+
+    #[test]
+    fn what_was_let_go_of_never_opens_again() {
+        for phase in [Phase::Stopping, Phase::HandedOver] {
+            let plane = Arc::new(plane_of(&GatewayConfig::default(), 1, Arc::default(), None));
+            let doors = Doors::new(Crew::new(&plane, &Live::new(Snapshot::empty(1))));
+            let prepare = |count: usize| {
+                let one = || ("listeners".to_owned(), plain_listener("127.0.0.1:0".to_owned()));
+                let wanted: Vec<Written> = (0..count).map(|_| one()).collect();
+                doors.prepare(&wanted, count, &mut Inherited::default())
+            };
+            doors.make(prepare(1).unwrap()).unwrap();
+            let late = prepare(2).unwrap();
+            assert!(!doors.is_closed());
+            let threads = doors.release(phase);
+            assert_eq!(threads.len(), 1);
+
+            assert!(doors.is_closed());
+            assert_eq!(doors.make(late).unwrap_err().to_string(), Doors::CLOSED);
+            let faults = as_faults(prepare(2).err().unwrap());
+            assert_eq!(faults.0, [Fault::new("", Doors::CLOSED)]);
+            assert!(doors.release(phase).is_empty(), "nobody was taken on");
+            let sockets = doors.handles().unwrap();
+            assert!(sockets.iter().all(|(_, sockets)| sockets.is_empty()), "nothing was opened");
         }
     }
 }

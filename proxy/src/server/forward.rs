@@ -286,5 +286,6 @@ fn fault_of(fault: CallFault) -> AttemptFault {
         CallFault::Body(BodyEnd::Slow) => AttemptFault::BodySlow,
         CallFault::Body(_) => AttemptFault::ClientGone,
         CallFault::Reset => AttemptFault::Reset,
+        CallFault::StreamReset => AttemptFault::StreamReset,
     }
 }

@@ -99,6 +99,7 @@ async fn what_must_not_be_kept_is_not() {
             "/order/private" => answer("200 OK", "cache-control: private\r\n", "a"),
             "/order/cookie" => answer("200 OK", "set-cookie: a=b\r\n", "a"),
             "/order/vary" => answer("200 OK", "vary: *\r\n", "a"),
+            "/order/expired" => answer("200 OK", "expires: 0\r\n", "a"),
             "/order/large" => ok(large),
             "/order/error" => answer("500 Internal Server Error", "", "a"),
             "/order/missing" => answer("404 Not Found", "", "a"),
@@ -119,6 +120,7 @@ async fn what_must_not_be_kept_is_not() {
         "private",
         "cookie",
         "vary",
+        "expired",
         "large",
         "error",
         "missing",
@@ -154,6 +156,93 @@ async fn an_answer_is_kept_for_the_fields_it_varies_by() {
     ] {
         assert_eq!(client.ask("GET", "/order/1", fields, "").await.text(), expected);
         assert_eq!(origin.count(), asked, "{fields:?}");
+    }
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_for_the_host_and_scheme_it_was_made_for_and_a_write_drops_them_all() {
+    let origin = Origin::start(|seen| {
+        let names =
+            ["host", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix"];
+        Reply::Keep(ok(names.map(|name| seen.field(name).unwrap_or("-")).join(" ")))
+    })
+    .await;
+    let settings = config(&[&origin], orders("everyone", "none"));
+    let gateway = start(with(settings, "trusted_proxies", json!(["127.0.0.0/8"]))).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
+    let ways = [
+        ("host: shop.example\r\n", "shop.example shop.example http - -"),
+        ("host: shop.example:1337\r\n", "shop.example:1337 shop.example:1337 http - -"),
+        ("host: shop.example.\r\n", "shop.example. shop.example. http - -"),
+        ("host: shop.example\r\nx-forwarded-proto: https\r\n", "shop.example shop.example https - -"),
+        ("host: shop.example\r\nx-forwarded-host: evil\r\n", "shop.example evil http - -"),
+        ("host: shop.example\r\nx-forwarded-port: 1337\r\n", "shop.example shop.example http 1337 -"),
+        ("host: shop.example\r\nx-forwarded-prefix: /evil\r\n", "shop.example shop.example http - /evil"),
+    ];
+    for _ in 0..2 {
+        for is_kept in [false, true] {
+            for (fields, told) in ways {
+                client.send(format!("GET /order/1 HTTP/1.1\r\n{fields}\r\n")).await;
+                let given = client.answer("GET").await;
+                assert_eq!((given.text(), given.field("age").is_some()), (told, is_kept), "{fields}");
+            }
+        }
+        assert_eq!(client.ask("PUT", "/order/1", "", "").await.status, 200);
+    }
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_asked_with_a_body_is_neither_kept_nor_answered_from_memory() {
+    let origin = Origin::start(|seen| Reply::Keep(ok(&seen.body))).await;
+    let gateway = open(&origin).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
+    let chunked =
+        "GET /order/1 HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n\r\n";
+    let measured = "GET /order/1 HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nevil";
+    let plain = "GET /order/1 HTTP/1.1\r\nhost: a\r\n\r\n";
+    for (request, text, is_kept) in [
+        (chunked, "evil", false),
+        (measured, "evil", false),
+        (plain, "", false),
+        (plain, "", true),
+        (chunked, "evil", false),
+        (measured, "evil", false),
+    ] {
+        client.send(request).await;
+        let given = client.answer("GET").await;
+        assert_eq!((given.text(), given.field("age").is_some()), (text, is_kept), "{request}");
+    }
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_a_route_takes_from_an_answer_still_decides_who_gets_it() {
+    let origin = Origin::start(|seen| {
+        let language = seen.field("accept-language").unwrap_or("none").to_owned();
+        Reply::Keep(match seen.line().contains("/private ") {
+            true => answer("200 OK", "cache-control: no-store\r\n", language),
+            false => answer("200 OK", "vary: accept-language\r\n", language),
+        })
+    })
+    .await;
+    let routes = json!([{
+        "name": "all", "match": {"path": "/*"}, "service": "s", "cache": {"ttl": "60s"},
+        "response_headers": {"remove": ["Vary"], "set": {"Cache-Control": "public"}},
+    }]);
+    let gateway = start(config(&[&origin], routes)).await;
+    let mut client = Client::connect(gateway.local_addrs().listen).await;
+    for (target, language, is_kept) in [
+        ("/public", "de", false),
+        ("/public", "de", true),
+        ("/public", "en", false),
+        ("/private", "de", false),
+        ("/private", "en", false),
+    ] {
+        let given = client.ask("GET", target, &format!("accept-language: {language}\r\n"), "").await;
+        assert_eq!((given.text(), given.field("age").is_some()), (language, is_kept), "{target}");
+        assert_eq!((given.field("vary"), given.field("cache-control")), (None, Some("public")));
     }
     gateway.shutdown().await;
 }

@@ -74,6 +74,25 @@ fn live(pinned: &Arc<Pinned>, sample: &SampleRequest) -> Result<String, u16> {
     }
 }
 
+#[test]
+fn a_request_with_a_body_does_not_ask_the_cache() {
+    let mut route = RouteConfig::new("all", "/*", "s");
+    route.cache = serde_json::from_value(serde_json::json!({"ttl": "60s"})).unwrap();
+    let snapshot = Arc::new(Snapshot::empty(1).with_routes(&[route], None).unwrap());
+    let stage = Stage::live(&plane_of(&GatewayConfig::default(), 1, Arc::default(), None), snapshot);
+    for (name, value, asks) in [
+        ("accept", "*/*", true),
+        ("content-length", "0", true),
+        ("content-length", "3", false),
+        ("transfer-encoding", "chunked", false),
+    ] {
+        let sample = serde_json::json!({"url": "http://shop.example/a", "headers": {name: value}});
+        let sample: SampleRequest = serde_json::from_value(sample).unwrap();
+        let policies = stage.explain(&sample).unwrap().taken.unwrap().policies;
+        assert_eq!(policies.cache.unwrap().is_asked, asks, "{name}: {value}");
+    }
+}
+
 fn explained(explanation: &Explanation) -> Result<String, u16> {
     match (&explanation.refused, &explanation.taken) {
         (Some(refused), _) => Err(refused.status),

@@ -119,12 +119,18 @@ impl Authenticator {
         faults.into_result(Self { providers, owned, sources })
     }
 
-    /// Whether a client may not send this field, because claims of tokens go there; also under the spellings
-    /// that some servers take for the same (`X_User_Id`).
+    /// Whether a client may not send this field, because claims of tokens go there; also in the spellings that a
+    /// service behind CGI or WSGI could not tell from it (`X_User_Id`, `X.User.Id`): to them every character but
+    /// letters and digits is the same.
     pub fn strips(&self, name: &HeaderName) -> bool {
-        self.owned
-            .iter()
-            .any(|owned| owned.as_str().len() == name.as_str().len() && canonical(owned).eq(canonical(name)))
+        let name = name.as_str().as_bytes();
+        let same = |(own, given): (&u8, &u8)| {
+            own == given || !(own.is_ascii_alphanumeric() || given.is_ascii_alphanumeric())
+        };
+        self.owned.iter().map(|owned| owned.as_str().as_bytes()).any(|owned| {
+            // Field names are in lower case already.
+            owned.len() == name.len() && owned.iter().zip(name).all(same)
+        })
     }
 
     /// Tells who sent a request with these header fields. A token seen before is answered without waiting;

@@ -1,5 +1,5 @@
-//! What an answer is kept under: all that the service is told of the way a request came, but where it came from. A service
-//! may write any of it into a link, so that an answer made for one host, port or scheme is no answer for another.
+//! What an answer is kept under: all that the service is told of the way a request came, but where it came from. A
+//! service may write any of it into a link, so that an answer made for one host, port or scheme is none for another.
 
 use std::sync::Arc;
 
@@ -55,7 +55,8 @@ impl Key {
     }
 
     fn add_way(&mut self, fields: &HeaderMap) {
-        let mut names: Vec<&str> = fields.keys().map(HeaderName::as_str).filter(|name| is_told(name)).collect();
+        let mut names: Vec<&str> =
+            fields.keys().map(HeaderName::as_str).filter(|name| is_told(name)).collect();
         // Fields have no order of their own.
         names.sort_unstable();
         for name in names {
@@ -70,8 +71,8 @@ impl Key {
         }
     }
 
-    /// `Forwarded` (RFC 7239) without the addresses. Taken apart more bluntly than by its grammar, in which some services
-    /// find a `host` that quotes enclose: whatever else is in it stays.
+    /// `Forwarded` (RFC 7239) without the addresses. Taken apart more bluntly than by its grammar, for some services find
+    /// a `host` that quotes enclose: whatever is no plain address stays.
     fn add_elements(&mut self, list: &[u8]) {
         for element in list.split(|byte| *byte == b',') {
             let pairs = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
@@ -94,9 +95,10 @@ fn is_told(name: &str) -> bool {
 
 /// Whether a pair of `Forwarded` says who a hop is, and cannot be read as anything beside that.
 fn names_only_a_node(pair: &[u8]) -> bool {
-    let (Some(name), Some(node)) = (pair.get(..4), pair.get(4..)) else { return false };
+    let Some(at) = pair.iter().position(|byte| *byte == b'=') else { return false };
+    let (name, node) = (&pair[..at], &pair[at + 1..]);
     let is_quoted = node.len() > 1 && node.starts_with(b"\"") && node.ends_with(b"\"");
     let node = if is_quoted { &node[1..node.len() - 1] } else { node };
-    (name.eq_ignore_ascii_case(b"for=") || matches!(name, b"by=" if false))
+    (name.eq_ignore_ascii_case(b"for") || name.eq_ignore_ascii_case(b"by"))
         && node.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-:[]".contains(byte))
 }

@@ -4,6 +4,7 @@
 //! asked; whatever a write made stale since then is neither given out nor kept, so an answer that was under way
 //! while its subject changed can never be given to anyone later.
 
+mod key;
 mod rules;
 mod store;
 mod tags;
@@ -11,11 +12,12 @@ mod tags;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderName};
 use portreeve_config::{CacheShare, Fault, Faults, RouteConfig};
 
+pub use key::Asked;
 pub use rules::{Bypass, RequestRule, StorePlan};
-pub use store::{ResponseCache, StoredResponse};
+pub use store::{ResponseCache, Room, StoredResponse};
 pub use tags::{Stamp, TagClock};
 
 use crate::policy::routing::Captures;
@@ -34,24 +36,9 @@ pub struct CacheRule {
 /// One look-up: what was asked for, and when. Kept until the answer is there.
 #[derive(Clone, Debug)]
 pub struct Lookup {
-    key: Arc<str>,
+    key: Arc<[u8]>,
     tags: Vec<u64>,
     stamp: Stamp,
-}
-
-/// Who and what is asking; every part is in the key.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    /// Names the route and its exact configuration, so that a changed route never gives old answers.
-    pub route: &'a str,
-    /// The host without port.
-    pub host: &'a str,
-    /// The canonical path.
-    pub path: &'a str,
-    /// The query.
-    pub query: Option<&'a str>,
-    /// Issuer and subject of a verified token.
-    pub identity: Option<(&'a str, &'a str)>,
 }
 
 impl CacheRule {
@@ -80,12 +67,13 @@ impl CacheRule {
     }
 
     /// Whether an answer to this request can be anyone's but its sender's, or can be told to be its sender's.
-    /// `headers` are the client's own: what the gateway adds for the service says nothing about the client.
+    /// `headers` are the client's own and what the gateway says of its connection: what a route adds for the service
+    /// says nothing about the client.
     pub fn covers(&self, headers: &HeaderMap, is_identified: bool) -> bool {
         match self.share {
             Some(CacheShare::Everyone) => true,
             Some(CacheShare::PerSubject) => is_identified,
-            None => !headers.contains_key(header::AUTHORIZATION) && !headers.contains_key(header::COOKIE),
+            None => !headers.keys().any(is_credential),
         }
     }
 
@@ -93,13 +81,14 @@ impl CacheRule {
     pub fn lookup(&self, asked: Asked<'_>, captures: &Captures, clock: &TagClock) -> Lookup {
         let identity = asked.identity.filter(|_| self.is_per_subject());
         Lookup {
-            key: key(asked, identity),
+            key: key::key(asked, identity),
             tags: self.tags.iter().map(|tag| clock.slot(&tag.fill(asked.path, captures))).collect(),
             stamp: clock.now(),
         }
     }
 
-    /// Whether an answer may be kept, and for how long.
+    /// Whether an answer may be kept, and for how long. `response` is what the service says itself: what a route changes
+    /// in it is for the client.
     pub fn plan(
         &self,
         status: http::StatusCode,
@@ -107,7 +96,8 @@ impl CacheRule {
         response: &HeaderMap,
     ) -> Option<StorePlan> {
         let plan = rules::plan(status, request, response, self.ttl)?;
-        (self.is_per_subject() || !rules::is_private(response)).then_some(plan)
+        let fits = plan.length.is_none_or(|length| length <= self.max_entry);
+        (fits && (self.is_per_subject() || !rules::is_private(response))).then_some(plan)
     }
 
     fn is_per_subject(&self) -> bool {
@@ -150,24 +140,9 @@ pub fn compile_tags(
     tags
 }
 
-fn key(asked: Asked<'_>, identity: Option<(&str, &str)>) -> Arc<str> {
-    let (issuer, subject) = identity.unwrap_or_default();
-    // Lengths in front, so that no choice of parts can look like another.
-    format!(
-        "{}:{}:{}:{}:{}|{}{}{}{}{}?{}",
-        asked.route.len(),
-        issuer.len(),
-        subject.len(),
-        asked.host.len(),
-        asked.path.len(),
-        asked.route,
-        issuer,
-        subject,
-        asked.host,
-        asked.path,
-        asked.query.unwrap_or_default()
-    )
-    .into()
+/// Whether a field says who asks: by a token, by a session, or by the certificate that the gateway has verified.
+fn is_credential(name: &HeaderName) -> bool {
+    matches!(*name, header::AUTHORIZATION | header::COOKIE) || name.as_str().starts_with("x-client-cert-")
 }
 
 impl Lookup {

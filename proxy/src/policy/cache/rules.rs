@@ -1,6 +1,6 @@
 //! RFC 9111's rules, as far as a shared cache with a time to live of its own needs them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
@@ -10,7 +10,8 @@ use http::{Method, StatusCode};
 pub enum Bypass {
     /// Its method is not GET or HEAD.
     Method,
-    /// The client wants no kept answer (`Cache-Control: no-cache` or `no-store`), or part of one (`Range`).
+    /// The client wants no kept answer (`Cache-Control: no-cache` or `no-store`), part of one (`Range`), or one to its
+    /// body.
     Request,
 }
 
@@ -24,13 +25,13 @@ pub struct RequestRule {
 }
 
 impl RequestRule {
-    /// Reads method and header fields.
-    pub fn of(method: &Method, headers: &HeaderMap) -> Self {
+    /// Reads method and header fields. The service may answer to a body, which no key holds.
+    pub fn of(method: &Method, headers: &HeaderMap, has_body: bool) -> Self {
         let get = *method == Method::GET;
         if !get && *method != Method::HEAD {
             return Self { bypass: Some(Bypass::Method), may_store: false };
         }
-        let no_store = has_directive(headers, "no-store");
+        let no_store = has_body || has_directive(headers, "no-store");
         let partial = headers.contains_key(header::RANGE);
         let fresh = has_directive(headers, "no-cache") || directive(headers, "max-age") == Some(0);
         let bypass = (no_store || partial || fresh).then_some(Bypass::Request);
@@ -47,6 +48,20 @@ pub struct StorePlan {
     pub age: Duration,
     /// The request fields it was chosen by.
     pub vary: Vec<(HeaderName, Option<HeaderValue>)>,
+    /// The length of its body, where that was announced.
+    pub length: Option<usize>,
+}
+
+impl StorePlan {
+    /// The plan once a route has changed the answer: what it adds to `Vary` is heeded beside what the service said.
+    pub fn changed(mut self, request: &HeaderMap, response: &HeaderMap) -> Option<Self> {
+        for field in vary(request, response)? {
+            if !self.vary.contains(&field) {
+                self.vary.push(field);
+            }
+        }
+        Some(self)
+    }
 }
 
 /// Whether and how an answer may be kept. Only whole 200 answers are; what the origin says can shorten the
@@ -65,9 +80,30 @@ pub(super) fn plan(
     }
     let age = response.get(header::AGE).and_then(|age| age.to_str().ok()?.parse().ok()).unwrap_or(0);
     let said = directive(response, "s-maxage").or_else(|| directive(response, "max-age"));
-    let fresh_for = said.map_or(ttl, |seconds| ttl.min(Duration::from_secs(seconds.saturating_sub(age))));
+    let said = match said {
+        Some(seconds) => Some(Duration::from_secs(seconds.saturating_sub(age))),
+        None => until_expired(response, age),
+    };
+    let fresh_for = said.map_or(ttl, |said| ttl.min(said));
     let vary = vary(request, response)?;
-    (!fresh_for.is_zero()).then_some(StorePlan { fresh_for, age: Duration::from_secs(age), vary })
+    let length = response.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    (!fresh_for.is_zero()).then_some(StorePlan { fresh_for, age: Duration::from_secs(age), vary, length })
+}
+
+/// How long an answer is still fresh by its `Expires`; not at all by two of them, or by one that is no date, such as `0`
+/// (RFC 9111, 4.2 and 5.3).
+fn until_expired(response: &HeaderMap, age: u64) -> Option<Duration> {
+    let mut values = response.get_all(header::EXPIRES).iter();
+    let expires = date(values.next()?).filter(|_| values.next().is_none());
+    let now = SystemTime::now();
+    let made = response.get(header::DATE).and_then(date).unwrap_or(now);
+    let age = Duration::from_secs(age).max(now.duration_since(made).unwrap_or_default());
+    let lifetime = expires.and_then(|expires| expires.duration_since(made).ok()).unwrap_or_default();
+    Some(lifetime.saturating_sub(age))
+}
+
+fn date(value: &HeaderValue) -> Option<SystemTime> {
+    httpdate::parse_http_date(value.to_str().ok()?).ok()
 }
 
 /// Whether the answer is for the one user that asked.

@@ -30,7 +30,7 @@ impl Journey<'_> {
         }
         let body = self.body.take();
         let request = self.as_stream(endpoint, target, body).ok_or(CallFault::Broken)?;
-        let answer = call.send(request).await.map_err(|error| self.call_fault(error))?;
+        let answer = call.send(request).await.map_err(|error| self.call_fault(&call, error))?;
         let (head, incoming) = answer.into_parts();
         Ok((Box::new(head), Answer::H2(incoming, call)))
     }
@@ -54,7 +54,7 @@ impl Journey<'_> {
         *request.method_mut() = Method::CONNECT;
         request.extensions_mut().insert(protocol);
         let key = request.headers_mut().remove(header::SEC_WEBSOCKET_KEY);
-        let mut answer = call.send(request).await.map_err(|error| self.call_fault(error))?;
+        let mut answer = call.send(request).await.map_err(|error| self.call_fault(&call, error))?;
         if answer.status() != StatusCode::OK {
             let (head, incoming) = answer.into_parts();
             return Ok((Box::new(head), Answer::H2(incoming, call)));
@@ -69,7 +69,7 @@ impl Journey<'_> {
     }
 
     /// Why a call by a stream has no answer.
-    fn call_fault(&mut self, mut error: TrySendError<Request<RequestBody>>) -> CallFault {
+    fn call_fault(&mut self, call: &Call, mut error: TrySendError<Request<RequestBody>>) -> CallFault {
         match error.take_message() {
             Some(unsent) => {
                 self.body.put_back(unsent.into_body());
@@ -77,6 +77,9 @@ impl Journey<'_> {
             }
             None => match self.body.end() {
                 end @ (BodyEnd::TooLarge | BodyEnd::Broken | BodyEnd::Slow) => CallFault::Body(end),
+                BodyEnd::Whole | BodyEnd::UnderWay | BodyEnd::Awaited if call.is_open() => {
+                    CallFault::StreamReset
+                }
                 BodyEnd::Whole | BodyEnd::UnderWay | BodyEnd::Awaited => CallFault::Reset,
             },
         }

@@ -26,8 +26,9 @@ use crate::server::visit::Visit;
 /// After how long without a request a connection gives its buffers back.
 const PARKED_AFTER: Duration = Duration::from_millis(25);
 
-/// How long the event loop surely takes for a round.
-const NEXT_ROUND: Duration = Duration::from_millis(1);
+/// How long what was sent before the word to stop may take to be seen: a round of the event loop, and what a busy kernel
+/// has not handed over yet.
+const NEXT_ROUND: Duration = Duration::from_millis(20);
 
 /// Serves a connection to its end.
 pub(in crate::server) async fn serve(visit: Rc<Visit>, client: Rc<Client>) {
@@ -117,7 +118,7 @@ async fn await_bytes(client: &Client, visit: &Visit, since: Instant, enough: Opt
     // Not its age: closing an idle connection for that would lose a request that is just being sent. Its next answer
     // says that it ends.
     let deadline = since + patience;
-    let mut has_looked_again = false;
+    let mut looks_again = None;
     poll_fn(|cx| {
         let mut wire = client.wire.borrow_mut();
         if !wire.input.is_empty() {
@@ -132,11 +133,9 @@ async fn await_bytes(client: &Client, visit: &Visit, since: Instant, enough: Opt
         // After the look at the socket: what has arrived before the word to stop is answered.
         visit.listen(cx);
         if visit.is_closing_at_once() {
-            if std::mem::replace(&mut has_looked_again, true) {
-                return Poll::Ready(Waited::Over);
-            }
             // What a new connection has brought is known after the event loop's next round.
-            return client.alarm.poll(cx, Instant::now() + NEXT_ROUND).map(|()| Waited::Over);
+            let again = *looks_again.get_or_insert_with(|| Instant::now() + NEXT_ROUND);
+            return client.alarm.poll(cx, again).map(|()| Waited::Over);
         }
         if client.alarm.poll(cx, deadline).is_ready() {
             return Poll::Ready(Waited::Over);

@@ -28,6 +28,8 @@ pub(in crate::server) enum CallFault {
     Unsent,
     /// It ended early.
     Reset,
+    /// One stream of it ended early, and it stays open.
+    StreamReset,
     /// What came back is no answer.
     Broken,
     /// It cannot switch to another protocol as it is spoken to.

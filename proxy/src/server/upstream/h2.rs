@@ -42,7 +42,7 @@ pub(in crate::server) struct Multiplexed {
     connection: Rc<RefCell<Option<Connection>>>,
     greeting: Rc<Greeting>,
     /// Data of answers that has come and was not passed on, and the calls under way.
-    pub(super) held: Rc<Held>,
+    pub(in crate::server) held: Rc<Held>,
     used: Cell<u32>,
 }
 
@@ -106,6 +106,11 @@ impl Multiplexed {
     pub(in crate::server) async fn takes_tunnels(&self) -> bool {
         poll_fn(|cx| self.greeting.poll(cx)).await;
         self.connection.borrow().as_ref().is_some_and(|open| open.is_extended_connect_protocol_enabled())
+    }
+
+    /// Whether the connection has not ended, whatever became of a call.
+    pub(in crate::server) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
     }
 
     pub(super) fn is_of_use(&self, round: u32, rounds_kept: u32) -> bool {

@@ -33,7 +33,8 @@ async fn a_disk_that_hangs_holds_up_no_change() {
     let folder = tempfile::tempdir().unwrap();
     let origin = Origin::saying("ok").await;
     let (gateway, listener) = begin(folder.path()).await;
-    let hanging = HangingFile::at(folder.path().join("tested.snapshot.json.new"));
+    let fresh = format!("tested.snapshot.json.{}.new", std::process::id());
+    let hanging = HangingFile::at(folder.path().join(fresh));
     let mut stream = Stream::accept(&listener).await;
     stream.says_hello().await;
     stream.say(snapshot(1, vec![route("a", "/a")], &[&origin])).await;
