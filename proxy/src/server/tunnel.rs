@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use super::alarm::Alarm;
 use super::forward::Switch;
 use super::h1::write_switch;
+use super::h2::Held;
 use super::stream::Stream;
 use super::upstream::{Call, Lease};
 use super::visit::Visit;
@@ -20,17 +21,23 @@ use crate::pipeline::Exchange;
 /// Hands a client's HTTP/1 connection over to the protocol that its instance agreed to.
 pub(super) async fn by_upgrade(mut client: Wire, visit: &Visit, switch: Switch) {
     let Switch { parts, protocol, far, mut exchange } = switch;
-    let Some((mut instance, _place)) = far.into_wire().await else { return };
+    let Some((mut instance, place)) = far.into_wire().await else { return };
     write_switch(client.output(), &parts, &protocol);
-    carry(&mut client, &mut instance, visit, &mut exchange).await;
+    let held = place.as_ref().map(|call| &*call.held);
+    carry((&mut client, None), (&mut instance, held), visit, &mut exchange).await;
 }
 
-/// Hands a client's stream of HTTP/2 over to the protocol that its instance agreed to (RFC 8441).
-pub(super) async fn by_stream(client: Stream, visit: &Visit, switch: Switch) {
+/// Hands a client's stream of HTTP/2 over to the protocol that its instance agreed to (RFC 8441). `from_client` is the
+/// account of the stream's connection.
+pub(super) async fn by_stream(client: Stream, from_client: &Held, visit: &Visit, switch: Switch) {
     let Switch { far, mut exchange, .. } = switch;
-    let Some((mut instance, _place)) = far.into_wire().await else { return };
-    carry(&mut Wire::new(client), &mut instance, visit, &mut exchange).await;
+    let Some((mut instance, place)) = far.into_wire().await else { return };
+    let held = place.as_ref().map(|call| &*call.held);
+    carry((&mut Wire::new(client), Some(from_client)), (&mut instance, held), visit, &mut exchange).await;
 }
+
+/// One end of a tunnel, and where it is told what was taken if it is a stream of HTTP/2.
+type End<'a> = (&'a mut Wire, Option<&'a Held>);
 
 /// The instance's end of a tunnel.
 pub(super) enum Far {
@@ -54,12 +61,18 @@ impl Far {
 }
 
 /// Carries bytes both ways. Each side may end its half while the other goes on.
-pub(super) async fn carry(client: &mut Wire, instance: &mut Wire, visit: &Visit, exchange: &mut Exchange) {
+async fn carry(
+    (client, from_client): End<'_>,
+    (instance, from_instance): End<'_>,
+    visit: &Visit,
+    exchange: &mut Exchange,
+) {
     let alarm = Alarm::default();
     let (idle, age) = (visit.limits.idle_timeout.get(), visit.limits.tunnel_age.get());
     let ends = Instant::now() + age;
     let mut idle_since = Instant::now();
-    let (mut up, mut down) = (Half::default(), Half::default());
+    let mut up = Half { held: from_client, ..Half::default() };
+    let mut down = Half { held: from_instance, ..Half::default() };
     poll_fn(|cx| {
         let sent = up.poll(cx, client, instance);
         let received = down.poll(cx, instance, client);
@@ -80,14 +93,16 @@ pub(super) async fn carry(client: &mut Wire, instance: &mut Wire, visit: &Visit,
 
 /// One direction.
 #[derive(Default)]
-struct Half {
+struct Half<'a> {
+    /// The source's.
+    held: Option<&'a Held>,
     has_ended: bool,
     is_shut: bool,
     moved: u64,
     has_moved: bool,
 }
 
-impl Half {
+impl Half<'_> {
     /// Ready when the source has ended and the sink was told.
     fn poll(&mut self, cx: &mut Context<'_>, from: &mut Wire, to: &mut Wire) -> Poll<std::io::Result<()>> {
         if self.is_shut {
@@ -106,7 +121,12 @@ impl Half {
                         self.has_ended = true;
                         continue;
                     }
-                    _ => self.has_moved = true,
+                    count => {
+                        self.has_moved = true;
+                        if let Some(held) = self.held {
+                            held.taken(count as u64);
+                        }
+                    }
                 }
             }
             let piece = from.input.split().freeze();

@@ -55,8 +55,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Serves a connection to its end. `first` was read from it already.
 pub(super) async fn serve(visit: Rc<Visit>, stream: Stream, first: BytesMut) {
     let limits = &visit.limits.http2;
-    let charge = visit.worker.charge();
-    let state = Rc::new(State::new(Held::new(limits.connection_window.get(), charge)));
+    let held = Held::new(limits.connection_window.get(), visit.worker.charge());
+    let state = Rc::new(State::new(held, visit.worker.charge()));
     let stream = Rc::new(RefCell::new(stream));
     let noted = (Rc::clone(&state.passed), Rc::clone(&state.held));
     let watched = Watched::new((Rc::clone(&stream), first), limits.idle_frames, noted);
@@ -69,7 +69,6 @@ pub(super) async fn serve(visit: Rc<Visit>, stream: Stream, first: BytesMut) {
     };
     let connection = protocol(&visit.limits).serve_connection(TokioIo::new(watched), service);
     let mut connection = Box::pin(connection);
-    let unsent = visit.worker.charge();
     let mut patience = Patience::new(&visit, &state);
     let alarm = Alarm::default();
     let mut ending_since: Option<Instant> = None;
@@ -79,7 +78,6 @@ pub(super) async fn serve(visit: Rc<Visit>, stream: Stream, first: BytesMut) {
             return Poll::Ready(());
         }
         visit.listen(cx);
-        unsent.set(usize::try_from(state.unsent()).unwrap_or(usize::MAX));
         while alarm.poll(cx, patience.next_look).is_ready() {
             if patience.look(&visit, &state) {
                 return Poll::Ready(());
@@ -101,7 +99,7 @@ pub(super) async fn serve(visit: Rc<Visit>, stream: Stream, first: BytesMut) {
         }
     })
     .await;
-    drop((connection, unsent));
+    drop(connection);
     if let Some(stream) = Rc::into_inner(stream) {
         linger(stream.into_inner(), &alarm).await;
     }
@@ -186,7 +184,7 @@ async fn answer(
                 received.is_answered();
                 Received::let_go(received).await;
             }
-            Response::from_parts(*head, Sent { body: Some(body), busy: Some(busy), state, handed: 0 })
+            Response::from_parts(*head, Sent::new(body, busy))
         }
         Answered::Switch(switch) => switched(visit, *switch, upgraded, busy),
     })
@@ -199,7 +197,7 @@ fn switched(
     upgraded: Option<hyper::upgrade::OnUpgrade>,
     busy: Busy,
 ) -> Response<Sent> {
-    let mut response = Response::new(Sent { body: None, busy: None, state: Rc::clone(&busy.0), handed: 0 });
+    let mut response = Response::new(Sent::nothing(&busy.0));
     *response.headers_mut() = switch.parts.headers.clone();
     response.headers_mut().remove(header::SEC_WEBSOCKET_ACCEPT);
     let Some(upgraded) = upgraded else {
@@ -210,7 +208,7 @@ fn switched(
     tokio::task::spawn_local(async move {
         if let Ok(upgraded) = upgraded.await {
             let stream = Stream::Upgraded(Box::new(TokioIo::new(upgraded)));
-            tunnel::by_stream(stream, &visit, switch).await;
+            tunnel::by_stream(stream, &busy.0.held, &visit, switch).await;
         }
         drop(busy);
     });

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::frames::Passed;
 use super::held::Held;
 use crate::server::visit::Visit;
+use crate::server::worker::Charge;
 
 /// What is known of a connection's streams.
 pub(super) struct State {
@@ -15,13 +16,37 @@ pub(super) struct State {
     pub(super) held: Rc<Held>,
     /// The connection may have no more requests.
     pub(super) is_spent: Cell<bool>,
-    /// Bytes of answers that were handed over to be sent.
-    pub(super) handed: Cell<u64>,
+    /// Bytes of answers that were handed over, and that hyper has not begun to write.
+    waiting: Cell<usize>,
+    charge: Charge,
 }
 
 impl State {
-    pub(super) fn new(held: Held) -> Self {
-        Self { passed: Rc::default(), held: Rc::new(held), is_spent: Cell::new(false), handed: Cell::new(0) }
+    /// `charge` is for answers that wait to be written.
+    pub(super) fn new(held: Held, charge: Charge) -> Self {
+        let (is_spent, waiting) = (Cell::new(false), Cell::new(0));
+        Self { passed: Rc::default(), held: Rc::new(held), is_spent, waiting, charge }
+    }
+
+    /// A part of an answer is handed over.
+    pub(super) fn handed(&self, bytes: usize) {
+        self.set_waiting(self.waiting.get() + bytes);
+    }
+
+    /// It is being written.
+    pub(super) fn written(&self, bytes: usize) {
+        self.set_waiting(self.waiting.get() - bytes);
+        self.passed.in_writing.set(self.passed.in_writing.get() + bytes);
+    }
+
+    /// It was written, or the rest of it never will be.
+    pub(super) fn dropped(&self, rest: usize) {
+        self.set_waiting(self.waiting.get() - rest);
+    }
+
+    fn set_waiting(&self, bytes: usize) {
+        self.waiting.set(bytes);
+        self.charge.set(bytes);
     }
 
     /// Whether all requests were answered, and all answers written.
@@ -30,8 +55,8 @@ impl State {
     }
 
     /// Bytes of answers that were handed over and not written.
-    pub(super) fn unsent(&self) -> u64 {
-        self.handed.get().saturating_sub(self.passed.data_written.get())
+    pub(super) fn unsent(&self) -> usize {
+        self.waiting.get() + self.passed.in_writing.get()
     }
 }
 
@@ -91,7 +116,7 @@ impl Patience {
                 now
             }
         };
-        // Without open streams it may be what a client gave up that was never written.
+        // Without open streams all was handed over, and little is left.
         let grace = if is_idle { limits.idle_timeout.get() } else { window };
         self.next_look = now + window.min(patience);
         (is_slow && now >= slow_since + grace) || (is_stuck && now >= stuck_since + limits.idle_timeout.get())

@@ -96,9 +96,13 @@ impl Received {
     /// is sent; any other is reset behind it.
     pub(super) async fn let_go(this: Rc<Self>) {
         let is_on_its_way = !this.waits && this.left().is_some_and(|left| left <= UNWANTED);
-        let Some(Self { incoming, .. }) = Rc::into_inner(this).filter(|_| is_on_its_way) else { return };
-        let mut incoming = incoming.into_inner();
-        let skipping = async { while let Some(Ok(_)) = incoming.frame().await {} };
+        let Some(this) = Rc::into_inner(this).filter(|_| is_on_its_way) else { return };
+        let (mut incoming, held) = (this.incoming.into_inner(), this.held);
+        let skipping = async {
+            while let Some(Ok(frame)) = incoming.frame().await {
+                held.taken(frame.data_ref().map_or(0, Bytes::len) as u64);
+            }
+        };
         // However it ends, it ends now.
         let _ = tokio::time::timeout(LINGER, skipping).await;
     }

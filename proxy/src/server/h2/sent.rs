@@ -4,11 +4,15 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
 use super::patience::State;
 use crate::server::body::Outgoing;
+
+/// The most that is handed over at once, which is before the client has room for it: what is read of an instance at
+/// once is no more.
+const MOST_HANDED: usize = 64 * 1024;
 
 /// A request that is not over.
 pub(super) struct Busy(pub(super) Rc<State>);
@@ -29,49 +33,89 @@ impl Drop for Busy {
 /// An answer's body on its way into a stream.
 pub(super) struct Sent {
     /// Let go of as soon as it has ended.
-    pub(super) body: Option<Outgoing>,
-    pub(super) busy: Option<Busy>,
-    pub(super) state: Rc<State>,
-    /// Bytes of it that were handed over.
-    pub(super) handed: u64,
+    body: Option<Outgoing>,
+    busy: Option<Busy>,
+    state: Rc<State>,
+    /// What came of the body and was not handed over.
+    rest: Bytes,
 }
 
-impl Drop for Sent {
-    fn drop(&mut self) {
-        // What is left of an answer that the client gave up is never written: nobody waits for that.
-        if self.body.is_some() {
-            let given_up = self.state.unsent().min(self.handed);
-            self.state.handed.set(self.state.handed.get() - given_up);
+impl Sent {
+    pub(super) fn new(body: Outgoing, busy: Busy) -> Self {
+        let state = Rc::clone(&busy.0);
+        Self { body: Some(body), busy: Some(busy), state, rest: Bytes::new() }
+    }
+
+    /// No body.
+    pub(super) fn nothing(state: &Rc<State>) -> Self {
+        Self { body: None, busy: None, state: Rc::clone(state), rest: Bytes::new() }
+    }
+
+    fn piece(&mut self, mut bytes: Bytes) -> Piece {
+        if bytes.len() > MOST_HANDED {
+            self.rest = bytes.split_off(MOST_HANDED);
         }
+        self.state.handed(bytes.len());
+        Piece { bytes, state: Rc::clone(&self.state) }
     }
 }
 
 impl Body for Sent {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame {
-            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-            self.state.handed.set(self.state.handed.get() + length);
-            self.handed += length;
-        }
-        if frame.is_none() || self.is_end_stream() {
-            (self.body, self.busy) = (None, None);
+    ) -> Poll<Option<Result<Frame<Piece>, Self::Error>>> {
+        let this = &mut *self;
+        let frame = match &mut this.body {
+            None => return Poll::Ready(None),
+            Some(_) if !this.rest.is_empty() => Some(Ok(Frame::data(std::mem::take(&mut this.rest)))),
+            Some(body) => ready!(Pin::new(body).poll_frame(cx)),
+        };
+        let frame = frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| this.piece(bytes))));
+        if frame.is_none() || this.is_end_stream() {
+            (this.body, this.busy) = (None, None);
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.rest.is_empty() && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let left = self.body.as_ref().map_or(Some(0), |body| body.size_hint().exact());
+        let left = left.map(|left| left + self.rest.len() as u64);
+        left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// A piece of an answer in hyper's hands, counted until it is written or hyper lets go of it, as it does when the client
+/// gives the answer up.
+pub(super) struct Piece {
+    bytes: Bytes,
+    state: Rc<State>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        self.state.written(count);
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.state.dropped(self.bytes.len());
     }
 }

@@ -1,15 +1,15 @@
 //! Watches what an instance sends by HTTP/2: that its SETTINGS have come, before which nobody knows whether it takes
-//! tunnels, and how much data. hyper knows both, and tells nobody.
+//! tunnels, and how much data; and by how much hyper lets it go on. hyper knows all that, and tells nobody.
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::server::h2::{Headers, Held};
+use crate::server::h2::{Headers, Held, PREFACE};
 use crate::server::stream::Stream;
 
 /// Whether the first frame has come, and who waits for it.
@@ -42,24 +42,30 @@ pub(super) struct Greeted {
     greeting: Rc<Greeting>,
     held: Rc<Held>,
     read: Headers,
+    written: Headers,
 }
 
 impl Greeted {
     pub(super) fn new(stream: Stream, greeting: Rc<Greeting>, held: Rc<Held>) -> Self {
-        Self { stream, greeting, held, read: Headers::after(0) }
+        let (read, written) = (Headers::after(0), Headers::after(PREFACE.len()));
+        Self { stream, greeting, held, read, written }
     }
 
     fn note(&mut self, bytes: &[u8]) {
         let held = &self.held;
         let mut frames = 0;
         self.read.walk(bytes, |frame| {
-            held.came(frame.data());
+            held.came(frame);
             frames += 1;
         });
         // The first is whole when a second begins, or could.
         if !self.greeting.has_come.get() && (frames > 1 || (!bytes.is_empty() && self.read.is_between())) {
             self.greeting.end();
         }
+    }
+
+    fn note_written(&mut self, parts: &[IoSlice<'_>], count: usize) {
+        self.written.walk_parts(parts, count, |frame| self.held.returned(frame.opens()));
     }
 }
 
@@ -81,15 +87,21 @@ impl AsyncRead for Greeted {
 
 impl AsyncWrite for Greeted {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, from)
+        let this = self.get_mut();
+        let count = ready!(Pin::new(&mut this.stream).poll_write(cx, from))?;
+        this.note_written(&[IoSlice::new(from)], count);
+        Poll::Ready(Ok(count))
     }
 
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        from: &[io::IoSlice<'_>],
+        from: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, from)
+        let this = self.get_mut();
+        let count = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, from))?;
+        this.note_written(from, count);
+        Poll::Ready(Ok(count))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -15,13 +15,13 @@ use crate::foreign::{Caller, Foreign, Speaks, written};
 use crate::origin::{Origin, Reply, ok};
 use crate::stage::{config, everything, start, with};
 
-fn small(settings: Value) -> Value {
+pub(super) fn small(settings: Value) -> Value {
     let limits = json!({"buffers": "128KiB", "min_rate": "0B", "idle_timeout": "60s", "http2": {"stream_window": "512KiB", "streams": 2000}});
     with(with(settings, "limits", limits), "workers", json!(1))
 }
 
 /// Asks by new connections until the status is this one.
-async fn becomes(gateway: &Gateway, status: u16) -> crate::client::Answer {
+pub(super) async fn becomes(gateway: &Gateway, status: u16) -> crate::client::Answer {
     let end = tokio::time::Instant::now() + LIMIT;
     loop {
         let given = get(gateway.local_addrs().listen, "/small").await;
@@ -34,7 +34,7 @@ async fn becomes(gateway: &Gateway, status: u16) -> crate::client::Answer {
 }
 
 /// Whoever asks now is turned away, and is not when `cause` is gone.
-async fn is_full_until_gone<T>(gateway: Gateway, cause: T) {
+pub(super) async fn is_full_until_gone<T>(gateway: Gateway, cause: T) {
     let given = becomes(&gateway, 503).await;
     given.problem(503, "overloaded");
     assert!(given.field("retry-after").is_some());
@@ -76,7 +76,7 @@ async fn by_clients_that_send_what_no_instance_takes() {
 }
 
 /// A client with little room in the kernel.
-async fn narrow(gateway: &Gateway) -> Client {
+pub(super) async fn narrow(gateway: &Gateway) -> Client {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 * 1024).unwrap();
     Client::over(limited(socket.connect(gateway.local_addrs().listen)).await.unwrap())

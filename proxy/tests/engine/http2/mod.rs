@@ -3,10 +3,12 @@
 mod downgrade;
 mod ends;
 mod floods;
+mod given_up;
 mod held;
 mod plain;
 mod resets;
 mod stuck;
+mod tunnels;
 pub(crate) mod wire;
 
 use portreeve_proxy::Gateway;

@@ -1,11 +1,13 @@
 //! Streams that end as soon as they begin, by the client (rapid reset, CVE-2023-44487) or by a fault of its that makes
 //! the gateway end them (MadeYouReset, CVE-2025-8671): what was begun for them is bounded, and the connection ended.
 
+use serde_json::json;
+
 use super::wire::{
-    DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, HEADERS, Over, PRIORITY, RST_STREAM,
+    ACK, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, End, HEADERS, Over, PING, PRIORITY, RST_STREAM,
     WINDOW_UPDATE, Wire, block, frame, request, whole,
 };
-use super::{gateway, origin};
+use super::{gateway, gateway_with, origin};
 use crate::client::{get, until};
 
 /// Streams that each attack begins.
@@ -60,6 +62,53 @@ async fn by_the_client() {
     )
     .await;
     is_ended("with a body to come", open, |stream| frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())).await;
+}
+
+/// Whether the gateway has read everything, and goes on.
+async fn answers(wire: &mut Wire) -> bool {
+    wire.send(frame(PING, 0, 0, b"all read")).await;
+    while let Some(received) = wire.next().await {
+        if (received.kind, received.flags) == (PING, ACK) {
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn by_the_client_few_at_a_time_after_some_data() {
+    let origin = origin().await;
+    let gateway = gateway_with(&origin, json!({"http2": {"idle_frames": 200}})).await;
+    let mut wire = Wire::connect(gateway.local_addrs().listen).await;
+    let mut begun = 0;
+    while begun < 1_000 && answers(&mut wire).await {
+        let streams = (begun..begun + 10).map(|number| {
+            let stream = 2 * number + 1;
+            let data = frame(DATA, END_STREAM, stream, b"x");
+            [open(stream), data, frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
+        });
+        wire.send(streams.collect::<Vec<_>>().concat()).await;
+        begun += 10;
+    }
+    assert!((200..=300).contains(&begun), "{begun} streams were reset");
+    assert_eq!(get(gateway.local_addrs().listen, "/other").await.status, 200);
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn no_more_than_are_answered_are_no_flood() {
+    let origin = origin().await;
+    let gateway = gateway_with(&origin, json!({"http2": {"idle_frames": 200}})).await;
+    let mut wire = Wire::connect(gateway.local_addrs().listen).await;
+    // Updates of windows are another account.
+    wire.keep_windows_shut();
+    for number in 0..400 {
+        let stream = 4 * number + 1;
+        wire.send([silent(stream), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()).await;
+        wire.send(whole(stream + 2, "GET", "/")).await;
+        assert_eq!(wire.end_of(stream + 2).await, End::Answer(200, b"ok".to_vec()));
+    }
+    gateway.shutdown().await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Clients of HTTP/2 that hold on to what they were given: each is ended by a limit, and holds little until then.
 
+use http_body_util::BodyExt;
 use serde_json::json;
 
 use super::wire::{
@@ -7,6 +8,7 @@ use super::wire::{
 };
 use super::{gateway, gateway_with, origin};
 use crate::client::{Client, get, limited, until};
+use crate::foreign::{self, Foreign, Speaks};
 use crate::origin::{Origin, Reply, ok};
 
 #[tokio::test]
@@ -83,6 +85,24 @@ async fn a_body_that_trickles_is_told_of_and_a_call_may_rest() {
     wire.send(frame(DATA, END_STREAM, 3, b"at last")).await;
     let end = limited(wire.end_of(3)).await;
     assert!(matches!(&end, End::Answer(200, body) if body == b"ok"), "{end:?}");
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_to_an_instance_of_http_2() {
+    let origin = Foreign::start(Speaks::Http2, |request| async move {
+        let _ = request.into_body().collect().await;
+        http::Response::new(foreign::whole("ok"))
+    })
+    .await;
+    let mut settings = origin.config();
+    settings["routes"][0]["timeout"] = json!("5m");
+    let limits = json!({"idle_timeout": "60s", "rate_window": "1s", "min_rate": "1KiB"});
+    let gateway = crate::stage::start(crate::stage::with(settings, "limits", limits)).await;
+    let mut wire = Wire::connect(gateway.local_addrs().listen).await;
+    wire.send(frame(HEADERS, END_HEADERS, 1, &request("POST", "/"))).await;
+    let end = limited(wire.end_of(1)).await;
+    assert!(matches!(end, End::Answer(408, _)), "{end:?}");
     gateway.shutdown().await;
 }
 
