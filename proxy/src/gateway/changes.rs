@@ -154,17 +154,28 @@ impl Followed {
     /// Takes the file whenever it changes, and at once when it is not `known`, which was in force when it began to be
     /// watched.
     pub(super) async fn follow(self, mut watch: FileWatch, known: Arc<GatewayConfig>) {
-        let mut last = std::fs::read(&self.path).ok();
+        let mut last = self.text();
         if last.is_some() && !is_settled(&self.path) {
             self.catch_up(known).await;
+            last = self.still(last);
         }
         while watch.changed().await.is_some() {
-            let now = std::fs::read(&self.path).ok();
+            let now = self.text();
             if now.is_some() && now != last {
-                last = now;
                 self.take().await;
+                last = self.still(now);
             }
         }
+    }
+
+    fn text(&self) -> Option<Vec<u8>> {
+        std::fs::read(&self.path).ok()
+    }
+
+    /// `before`, if that is surely what was loaded since: where the file has changed meanwhile, nothing it may hold next is
+    /// known to be in force.
+    fn still(&self, before: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        before.filter(|before| self.text().as_ref() == Some(before))
     }
 
     /// Puts the file in force if it is not `known`: nobody watched it between its load and now.
