@@ -205,4 +205,20 @@ mod tests {
             assert_eq!(read.as_deref(), expected.as_ref().map(|text| *text), "{path}");
         }
     }
+
+    /// Two crates read paths, and must agree: a route that requests are never routed by guards nothing.
+    #[test]
+    fn a_route_is_taken_as_it_is_written_where_a_request_is_read_so() {
+        let keeping = Reading { parameters: PathParameters::Keep, ..Reading::default() };
+        let pieces =
+            ["a", "%61", "%7e", "%c3%a9", "%C3%A9", "%20", "%2f", "%5C", "%00", "%", "..", ";x", ".", "%25"];
+        for (first, second) in
+            pieces.iter().flat_map(|first| pieces.iter().map(move |second| (first, second)))
+        {
+            let path = format!("/{first}{second}");
+            let route = portreeve_config::RouteConfig::new("r", path.as_str(), "s");
+            let is_taken = portreeve_config::check::route(&route, None).0.is_empty();
+            assert_eq!(is_taken, canonical(&path, keeping).as_deref() == Ok(path.as_str()), "{path}");
+        }
+    }
 }
